@@ -1,0 +1,39 @@
+package machine
+
+// Call is one operation to execute, with all that it may depend on beside
+// the rows.
+type Call struct {
+	Keyspace  []byte   // the keyspace that the request names
+	Principal [32]byte // public key of the client that signed the request
+	Seq       uint64   // sequence number of the batch
+	Time      int64    // agreed time of the batch, milliseconds since 1970
+	Op        []byte   // the operation, as the client encoded it: hostile input
+}
+
+// Machine is a deterministic replicated service.
+type Machine interface {
+	// Execute runs one operation on the rows of its keyspace and returns its
+	// result. Operations that are malformed or not allowed return a result
+	// that says so and write nothing; Execute never panics on any Op. The
+	// result must not alias rows; it may alias nothing of call.Op.
+	Execute(rows Rows, call Call) (result []byte)
+}
+
+// Rows is an ordered map of byte strings: the durable state of one keyspace
+// of a Machine. Reads see earlier writes. Slices that it returns are valid
+// until the next write and must not be changed; slices given to it may be
+// reused after the call. Disk errors do not surface here: the replica stops.
+type Rows interface {
+	// Get returns the value of key, and whether it is there.
+	Get(key []byte) (value []byte, ok bool)
+	// Set writes one row.
+	Set(key, value []byte)
+	// Delete removes one row; it need not exist.
+	Delete(key []byte)
+	// Scan calls yield for the rows lo ≤ key < hi in ascending order until it
+	// returns false. A nil hi means no upper bound. The rows must not be
+	// written from within yield; key and value are valid only during it.
+	Scan(lo, hi []byte, yield func(key, value []byte) bool)
+	// ScanBack is Scan in descending order.
+	ScanBack(lo, hi []byte, yield func(key, value []byte) bool)
+}
