@@ -1,0 +1,226 @@
+package host
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+
+	"github.com/tagma-db/tagma/machine"
+	"github.com/tagma-db/tagma/pbft"
+	"github.com/tagma-db/tagma/wire"
+)
+
+// Row keys. The group's own record stands alone; all else stands under the
+// hash of its keyspace, so that a partition is one range of rows:
+//
+//	0 | group 8                              the group's own record
+//	1 | SHA-256(keyspace) 32 | 0 | …         sessions and results (session.go)
+//	1 | SHA-256(keyspace) 32 | 1 | …         the machine's rows
+const (
+	spaceGroup     = 0
+	spacePartition = 1
+	partSessions   = 0
+	partMachine    = 1
+)
+
+// groupState is the group's own record: where execution stands.
+type groupState struct {
+	seq     uint64
+	time    int64 // agreed time
+	history wire.Digest
+	writes  wire.Digest // running digest of every row written or deleted, in order
+	bytes   uint64      // of request bodies since the last checkpoint that the order asked for
+}
+
+func groupKey(group uint64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{spaceGroup}, group)
+}
+
+func (g *groupState) encode() []byte {
+	var w wire.Writer
+	w.U64(g.seq)
+	w.I64(g.time)
+	w.Raw(g.history[:])
+	w.Raw(g.writes[:])
+	w.U64(g.bytes)
+	return w.B
+}
+
+func (h *Host) loadState() error {
+	value, ok := h.o.Store.Get(groupKey(h.cfg.Group))
+	if !ok {
+		if h.o.Store.Applied() != 0 {
+			return errors.New("the row store holds rows but not this group's record: it belongs to another group")
+		}
+		return nil
+	}
+	r := wire.NewReader(value)
+	h.state = groupState{seq: r.U64(), time: r.I64(), history: r.Digest(), writes: r.Digest(), bytes: r.U64()}
+	return r.Done()
+}
+
+// root is the state root after the last executed slot: a digest over the
+// order and over every change of a row since genesis. Equal roots at equal
+// slots mean equal histories of rows.
+func (h *Host) root() pbft.Checkpoint {
+	var w wire.Writer
+	w.Raw([]byte("tagma state 1\x00"))
+	w.Raw(h.cfg.Cluster[:])
+	w.U64(h.cfg.Group)
+	w.Raw(h.state.encode())
+	return pbft.Checkpoint{Seq: pbft.Seq(h.state.seq), Time: h.state.time, Root: sha256.Sum256(w.B)}
+}
+
+// execute runs one committed batch as one atomic step of the store.
+func (h *Host) execute(o *pbft.Ordered) {
+	g := &h.state
+	if uint64(o.Seq) != g.seq+1 {
+		panic("host: slots out of order")
+	}
+	g.seq, g.history = uint64(o.Seq), o.History
+	g.time = max(g.time, o.Time)
+	t := &tracked{store: h.o.Store, hash: sha256.New()}
+	t.hash.Write(g.writes[:])
+	for _, q := range o.Requests {
+		g.bytes += uint64(len(q.Frame().Raw()))
+		h.executeRequest(t, q)
+	}
+	if t.changed {
+		t.hash.Sum(g.writes[:0])
+	}
+	due := o.Interval || g.bytes >= uint64(h.cfg.Params.IntervalSize)
+	if due {
+		g.bytes = 0
+	}
+	h.o.Store.Set(groupKey(h.cfg.Group), g.encode())
+	h.o.Store.Commit(g.seq)
+	if due {
+		h.inputs = append(h.inputs, pbft.Rooted{Checkpoint: h.root()})
+	}
+}
+
+// executeRequest runs one request at most once and answers its client.
+func (h *Host) executeRequest(t *tracked, q *pbft.Request) {
+	space := t.scope(q.Keyspace, partSessions)
+	s := h.openSession(space, q, h.state.time)
+	switch s.verdict {
+	case verdictRun:
+	case verdictDone: // executed before, this number or this very request: skipped
+		return
+	case verdictLater:
+		h.reply(q, pbft.Reply{Status: pbft.Refused})
+		return
+	default:
+		h.reply(q, pbft.Reply{Status: s.status, Seq: pbft.Seq(h.state.seq)})
+		return
+	}
+	rows := t.scope(q.Keyspace, partMachine)
+	call := machine.Call{Keyspace: q.Keyspace, Principal: q.Client, Seq: h.state.seq, Time: h.state.time}
+	var w wire.Writer
+	left := pbft.MaxResult - 4*q.Count
+	q.Each(func(op []byte) {
+		call.Op = op
+		result := h.o.Machine.Execute(rows, call)
+		if len(result) > left {
+			result = nil // too large: an empty result says so
+		}
+		left -= len(result)
+		pbft.EncodeResults(&w, result)
+	})
+	result := pbft.Reply{Status: pbft.Done, Seq: pbft.Seq(h.state.seq), Digest: pbft.ResultDigest(w.B), Result: w.B}
+	s.save(space, q, &result, h.state.time)
+	result.Full = h.designated(q) == h.o.Self
+	if !result.Full {
+		result.Result = nil
+	}
+	h.reply(q, result)
+}
+
+// designated is the replica that sends a request's result; the others send
+// its digest.
+func (h *Host) designated(q *pbft.Request) int {
+	return int((binary.BigEndian.Uint64(q.Session[8:]) + q.Number) % uint64(len(h.cfg.Members)))
+}
+
+// reply answers the client of q.
+func (h *Host) reply(q *pbft.Request, p pbft.Reply) {
+	p.Session, p.Number, p.View = q.Session, q.Number, h.replica.View()
+	h.o.Outbox.ToClient(q.Client, p.Frame(h.cfg, h.o.Self))
+}
+
+// tracked is the store as a batch sees it: every write goes into the running
+// digest of the state root.
+type tracked struct {
+	store Store
+	hash  interface {
+		Write(b []byte) (int, error)
+		Sum(into []byte) []byte
+	}
+	changed bool
+}
+
+func (t *tracked) note(kind byte, prefix, key, value []byte) {
+	var head [9]byte
+	head[0] = kind
+	binary.BigEndian.PutUint32(head[1:], uint32(len(prefix)+len(key)))
+	binary.BigEndian.PutUint32(head[5:], uint32(len(value)))
+	t.hash.Write(head[:])
+	t.hash.Write(prefix)
+	t.hash.Write(key)
+	t.hash.Write(value)
+	t.changed = true
+}
+
+// scope gives the rows of one part of one keyspace.
+func (t *tracked) scope(keyspace []byte, part byte) *scoped {
+	sum := sha256.Sum256(keyspace)
+	prefix := make([]byte, 0, 34)
+	prefix = append(prefix, spacePartition)
+	prefix = append(prefix, sum[:]...)
+	return &scoped{t: t, store: t.store, prefix: append(prefix, part)}
+}
+
+// scoped is the rows under one prefix.
+type scoped struct {
+	t      *tracked // nil: read only
+	store  machine.Rows
+	prefix []byte
+	buffer []byte
+}
+
+func (s *scoped) key(key []byte) []byte {
+	s.buffer = append(append(s.buffer[:0], s.prefix...), key...)
+	return s.buffer
+}
+
+func (s *scoped) Get(key []byte) ([]byte, bool) { return s.store.Get(s.key(key)) }
+
+func (s *scoped) Set(key, value []byte) {
+	s.t.note(1, s.prefix, key, value)
+	s.store.Set(s.key(key), value)
+}
+
+func (s *scoped) Delete(key []byte) {
+	s.t.note(0, s.prefix, key, nil)
+	s.store.Delete(s.key(key))
+}
+
+func (s *scoped) bounds(lo, hi []byte) (from, to []byte) {
+	from = append(append([]byte(nil), s.prefix...), lo...)
+	if hi != nil {
+		return from, append(append([]byte(nil), s.prefix...), hi...)
+	}
+	to = append([]byte(nil), s.prefix...)
+	to[len(to)-1]++ // the part byte is 0 or 1
+	return from, to
+}
+
+func (s *scoped) Scan(lo, hi []byte, yield func(key, value []byte) bool) {
+	from, to := s.bounds(lo, hi)
+	s.store.Scan(from, to, func(key, value []byte) bool { return yield(key[len(s.prefix):], value) })
+}
+
+func (s *scoped) ScanBack(lo, hi []byte, yield func(key, value []byte) bool) {
+	from, to := s.bounds(lo, hi)
+	s.store.ScanBack(from, to, func(key, value []byte) bool { return yield(key[len(s.prefix):], value) })
+}

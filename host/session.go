@@ -1,0 +1,269 @@
+package host
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"github.com/tagma-db/tagma/machine"
+	"github.com/tagma-db/tagma/pbft"
+	"github.com/tagma-db/tagma/wire"
+)
+
+// SessionLimits bound what one client can make every replica keep. They are
+// the same at every replica: they decide results.
+type SessionLimits struct {
+	Expiry  int64  // E: milliseconds without use after which a session is over
+	Window  uint64 // numbers above acked that may execute
+	Records int    // session records of one client in one keyspace
+	Cached  uint64 // bytes of results kept of one session
+}
+
+// DefaultSessions are the limits of docs/protocol.md section 13.
+func DefaultSessions() SessionLimits {
+	return SessionLimits{Expiry: 3_600_000, Window: 64, Records: 256, Cached: 4 << 20}
+}
+
+// Rows of a keyspace's session part:
+//
+//	1 | client 32 | session 16             used, acked, top, kept, cached
+//	2 | client 32 | session 16 | number 8  seq, status, request digest, result
+const (
+	rowSession = 1
+	rowResult  = 2
+)
+
+// session is one session's record.
+type session struct {
+	used   int64  // agreed time of its last request
+	acked  uint64 // numbers up to this are over
+	top    uint64 // highest executed number
+	kept   uint64 // results at and above this number are kept
+	cached uint64 // bytes of them
+
+	limits  *SessionLimits
+	fresh   bool // no record yet
+	verdict verdict
+	status  pbft.ReplyStatus // of a definite verdict
+	cache   *pbft.Reply      // of verdictDone, when the request was this very one
+}
+
+type verdict uint8
+
+const (
+	verdictRun   verdict = iota
+	verdictDone          // the number has executed
+	verdictError         // it never can; status says why
+	verdictLater         // not now
+)
+
+func sessionKey(kind byte, q *pbft.Request) []byte {
+	key := make([]byte, 0, 1+32+16+8)
+	key = append(key, kind)
+	key = append(key, q.Client[:]...)
+	return append(key, q.Session[:]...)
+}
+
+func resultKey(q *pbft.Request, number uint64) []byte {
+	return binary.BigEndian.AppendUint64(sessionKey(rowResult, q), number)
+}
+
+// openSession judges a request against the rows, at agreed time now.
+func (h *Host) openSession(rows machine.Rows, q *pbft.Request, now int64) *session {
+	limits := &h.o.Sessions
+	s := &session{limits: limits}
+	value, ok := rows.Get(sessionKey(rowSession, q))
+	if ok {
+		r := wire.NewReader(value)
+		s.used, s.acked, s.top, s.kept, s.cached = r.I64(), r.U64(), r.U64(), r.U64(), r.U64()
+		if r.Done() != nil {
+			panic("host: session record does not decode")
+		}
+	}
+	s.fresh = !ok
+	switch {
+	case !h.o.Allowed(q.Client):
+		s.verdict, s.status = verdictError, pbft.Denied
+	case s.fresh:
+		h.judgeFresh(rows, s, q, now)
+	case q.Number <= s.acked:
+		s.verdict, s.status = verdictError, pbft.TooOld
+	case h.findResult(rows, s, q):
+	case now > s.used+limits.Expiry:
+		s.verdict, s.status = verdictError, pbft.Expired
+	case q.Number > max(s.acked, q.Acked)+limits.Window:
+		s.verdict = verdictLater
+	}
+	return s
+}
+
+// judgeFresh decides whether a first request may open its session.
+func (h *Host) judgeFresh(rows machine.Rows, s *session, q *pbft.Request, now int64) {
+	opened := q.Session.Opened()
+	switch {
+	case opened < now-s.limits.Expiry:
+		s.verdict, s.status = verdictError, pbft.Expired
+	case opened > now+s.limits.Expiry, q.Number > q.Acked+s.limits.Window:
+		s.verdict = verdictLater
+	default:
+		if countSessions(rows, q, now, s.limits.Expiry, nil) >= s.limits.Records {
+			s.verdict = verdictLater
+		}
+	}
+}
+
+// findResult looks for the number's result and reports whether it executed.
+func (h *Host) findResult(rows machine.Rows, s *session, q *pbft.Request) bool {
+	value, ok := rows.Get(resultKey(q, q.Number))
+	if !ok {
+		return false
+	}
+	r := wire.NewReader(value)
+	p := &pbft.Reply{Seq: pbft.Seq(r.U64()), Status: pbft.ReplyStatus(r.U8())}
+	digest := r.Digest()
+	p.Digest = r.Digest()
+	p.Result = append([]byte(nil), r.Bytes(pbft.MaxResult)...)
+	if r.Done() != nil {
+		panic("host: result does not decode")
+	}
+	s.verdict, s.cache = verdictDone, p
+	if digest != q.Frame().Digest() {
+		s.verdict, s.status = verdictError, pbft.Reused
+	}
+	return true
+}
+
+// countSessions counts the client's session records, and lists in over, if it
+// is not nil, those that need not be kept: unused for E, and not openable again.
+func countSessions(rows machine.Rows, q *pbft.Request, now, expiry int64, over *[][]byte) int {
+	lo := append([]byte{rowSession}, q.Client[:]...)
+	hi := append(append([]byte(nil), lo...), bytes.Repeat([]byte{0xff}, 17)...)
+	count := 0
+	rows.Scan(lo, hi, func(key, value []byte) bool {
+		r := wire.NewReader(value)
+		used := r.I64()
+		var id pbft.SessionID
+		copy(id[:], key[33:])
+		if now > used+expiry && now > id.Opened()+expiry {
+			if over != nil {
+				*over = append(*over, append([]byte(nil), key...))
+			}
+			return true
+		}
+		count++
+		return true
+	})
+	return count
+}
+
+// save records that q executed, and its result.
+func (s *session) save(rows machine.Rows, q *pbft.Request, p *pbft.Reply, now int64) {
+	if s.fresh {
+		dropExpired(rows, q, now, s.limits.Expiry)
+	}
+	s.used = now
+	s.top = max(s.top, q.Number)
+	for ; s.acked < q.Acked; s.acked++ {
+		number := s.acked + 1
+		if number > s.top {
+			s.acked = q.Acked
+			break
+		}
+		s.drop(rows, q, number, true)
+	}
+	s.kept = max(s.kept, s.acked+1)
+	var w wire.Writer
+	w.U64(uint64(p.Seq))
+	w.U8(uint8(p.Status))
+	d := q.Frame().Digest()
+	w.Raw(d[:])
+	w.Raw(p.Digest[:])
+	w.Bytes(p.Result)
+	rows.Set(resultKey(q, q.Number), w.B)
+	s.cached += uint64(len(p.Result))
+	for ; s.cached > s.limits.Cached && s.kept < q.Number; s.kept++ {
+		s.drop(rows, q, s.kept, false)
+	}
+	var rec wire.Writer
+	rec.I64(s.used)
+	rec.U64(s.acked)
+	rec.U64(s.top)
+	rec.U64(s.kept)
+	rec.U64(s.cached)
+	rows.Set(sessionKey(rowSession, q), rec.B)
+}
+
+// drop forgets a number's result: wholly once it is acked, else only its
+// bytes, so that it still cannot execute again.
+func (s *session) drop(rows machine.Rows, q *pbft.Request, number uint64, whole bool) {
+	key := resultKey(q, number)
+	value, ok := rows.Get(key)
+	if !ok {
+		return
+	}
+	r := wire.NewReader(value)
+	head := append([]byte(nil), r.Raw(8+1+32+32)...)
+	s.cached -= uint64(len(r.Bytes(pbft.MaxResult)))
+	if whole {
+		rows.Delete(key)
+		return
+	}
+	w := wire.Writer{B: head}
+	w.B[8] = uint8(pbft.TooOld)
+	w.Bytes(nil)
+	rows.Set(key, w.B)
+}
+
+// dropExpired deletes the client's sessions that need not be kept any more.
+func dropExpired(rows machine.Rows, q *pbft.Request, now, expiry int64) {
+	var over [][]byte
+	countSessions(rows, q, now, expiry, &over)
+	for _, key := range over {
+		rows.Delete(key)
+		lo := append([]byte(nil), key...)
+		lo[0] = rowResult
+		hi := append(append([]byte(nil), lo...), bytes.Repeat([]byte{0xff}, 9)...)
+		var results [][]byte
+		rows.Scan(lo, hi, func(key, _ []byte) bool {
+			results = append(results, append([]byte(nil), key...))
+			return true
+		})
+		for _, key := range results {
+			rows.Delete(key)
+		}
+	}
+}
+
+// read gives the session rows of a request's keyspace, read only.
+func (h *Host) read(q *pbft.Request) *scoped {
+	t := &tracked{store: h.o.Store}
+	return t.scope(q.Keyspace, partSessions)
+}
+
+// Judge implements pbft.Judge from the executed state.
+func (h *Host) Judge(q *pbft.Request, now int64) pbft.Admission {
+	switch h.openSession(h.read(q), q, now).verdict {
+	case verdictRun:
+		return pbft.Admissible
+	case verdictLater:
+		return pbft.NotNow
+	}
+	return pbft.Executed
+}
+
+// answered answers a request that has executed or never can, with the full
+// result, and reports whether it did.
+func (h *Host) answered(q *pbft.Request) bool {
+	now := max(h.state.time, h.wall)
+	s := h.openSession(h.read(q), q, now)
+	switch s.verdict {
+	case verdictDone:
+		p := *s.cache
+		p.Full = p.Status == pbft.Done
+		h.reply(q, p)
+		return true
+	case verdictError:
+		h.reply(q, pbft.Reply{Status: s.status})
+		return true
+	}
+	return false
+}

@@ -1,0 +1,160 @@
+package kv
+
+import (
+	"bytes"
+	"cmp"
+
+	"github.com/tagma-db/tagma/machine"
+)
+
+// Machine is the store as a machine.Machine. It has no state of its own.
+type Machine struct{}
+
+var _ machine.Machine = Machine{}
+
+// Execute runs the operation that call.Op encodes and returns an encoded
+// Result of at most MaxResult bytes. An operation writes nothing if its code
+// is not CodeOK. Its cost is linear in the keys of its intervals (also for
+// Count), in its changes, and in no more of the history than patience says.
+// It panics only on rows that it has not written.
+func (Machine) Execute(rows machine.Rows, call machine.Call) []byte {
+	before := readHead(rows)
+	s := store{rows: rows, head: before, room: MaxPayload}
+	op, err := DecodeOp(call.Op)
+	if err != nil {
+		return Result{Code: err.(Code), Revision: s.revision}.Encode()
+	}
+	reply, code := s.run(op)
+	if code == CodeOK {
+		s.commit(before)
+	}
+	result := Result{Code: code, Revision: s.revision, Reply: reply}
+	if code == CodeCompacted {
+		result.Compacted = s.compacted
+	}
+	return result.Encode()
+}
+
+func (s *store) run(op Op) (Reply, Code) {
+	switch op := op.(type) {
+	case Compact:
+		return s.compact(op)
+	case Txn:
+		reply := TxnReply{Succeeded: s.holdAll(op.Compares)}
+		branch := op.Then
+		if !reply.Succeeded {
+			branch = op.Else
+		}
+		var code Code
+		reply.Replies, code = s.apply(branch)
+		return reply, code
+	}
+	replies, code := s.apply([]Op{op})
+	if code != CodeOK {
+		return nil, code
+	}
+	return replies[0], CodeOK
+}
+
+// apply runs the operations in order, all or, if one cannot succeed, none.
+func (s *store) apply(ops []Op) ([]Reply, Code) {
+	if code := s.check(ops); code != CodeOK {
+		return nil, code
+	}
+	replies := make([]Reply, len(ops))
+	for i, op := range ops {
+		switch op := op.(type) {
+		case Put:
+			replies[i] = s.put(op)
+		case DeleteRange:
+			replies[i] = s.deleteRange(op)
+		case Range:
+			replies[i] = s.rangeKeys(op)
+		}
+	}
+	return replies, CodeOK
+}
+
+// check finds whatever could make one of the operations fail, before the first
+// writes, and sets aside the room of the previous pairs that they ask for. It
+// may look at the state before all of them, because a branch changes no key
+// twice; a pair that two deletes cover is counted twice.
+func (s *store) check(ops []Op) Code {
+	for _, op := range ops {
+		var prev Interval
+		switch op := op.(type) {
+		case Range:
+			switch {
+			case op.Revision > s.revision:
+				return CodeFutureRevision
+			case op.Revision > 0 && op.Revision < s.compacted:
+				return CodeCompacted
+			}
+			continue
+		case Put:
+			if !op.PrevKV {
+				continue
+			}
+			prev = Interval{Key: op.Key}
+		case DeleteRange:
+			if !op.PrevKV {
+				continue
+			}
+			prev = op.Interval
+		}
+		s.visit(prev, s.revision, func(r row) bool {
+			s.room -= minKV + len(keyOf(r.stem)) + len(s.value(r))
+			return s.room >= 0
+		})
+		if s.room < 0 {
+			return CodeAnswerTooLarge
+		}
+	}
+	return CodeOK
+}
+
+func (s *store) holdAll(compares []Compare) bool {
+	for _, c := range compares {
+		if !s.holds(c) {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *store) holds(c Compare) bool {
+	found, holds := false, true
+	s.visit(c.Interval, s.revision, func(r row) bool {
+		found = true
+		create, version := meta(r.stored)
+		switch c.Target {
+		case TargetValue:
+			holds = c.Relation.of(bytes.Compare(s.value(r), c.Value))
+		case TargetVersion:
+			holds = c.Relation.of(cmp.Compare(version, c.Number))
+		case TargetCreate:
+			holds = c.Relation.of(cmp.Compare(create, c.Number))
+		case TargetMod:
+			holds = c.Relation.of(cmp.Compare(r.mod, c.Number))
+		}
+		return holds
+	})
+	if !found {
+		return c.Target != TargetValue && c.Relation.of(cmp.Compare(0, c.Number))
+	}
+	return holds
+}
+
+// of reports whether the relation admits the outcome of a three-way comparison.
+func (r Relation) of(outcome int) bool {
+	switch r {
+	case Equal:
+		return outcome == 0
+	case Greater:
+		return outcome > 0
+	case Less:
+		return outcome < 0
+	default:
+		return outcome != 0
+	}
+}

@@ -1,0 +1,13 @@
+// Package node is the process: goroutines, sockets, one clock, one log device
+// around hosts that know none of these. One loop owns the host, the rows and
+// the log's appends; one goroutine waits for the disk; one flushes rows.
+//
+// It decides nothing about the protocol. The one rule: after the first error
+// of the disk, or a halt of the core, the process votes no more and ends
+// (docs/protocol.md D6).
+//
+// A node's folder holds FORMAT, key.pem, genesis.json, the log and the rows.
+// Create makes one, Start runs it.
+//
+// Sources: docs/protocol.md section 4; DESIGN: ARCHITECTURE.md.
+package node

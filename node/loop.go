@@ -1,0 +1,200 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tagma-db/tagma/auth"
+	"github.com/tagma-db/tagma/host"
+	"github.com/tagma-db/tagma/pbft"
+	"github.com/tagma-db/tagma/wire"
+)
+
+// syncer waits for the disk so that the loop does not.
+func (n *Node) syncer() {
+	for range n.syncAsk {
+		began := time.Now()
+		durable, err := n.log.Sync()
+		n.syncEnd <- syncResult{durable, err, time.Since(began)}
+	}
+}
+
+// run is the loop that owns host, rows and the log's appends.
+func (n *Node) run() {
+	defer close(n.done)
+	timer := time.NewTimer(tick)
+	armed := true
+	for {
+		var ended *syncResult
+		select {
+		case <-n.inbox.Ready():
+		case <-n.poke:
+		case <-timer.C:
+			armed = false
+		case r := <-n.syncEnd:
+			n.syncing, ended = false, &r
+		case r := <-n.flushed:
+			n.flushing = false
+			if err := n.cut(r); err != nil {
+				n.fail(err)
+				return
+			}
+		case call := <-n.calls:
+			call()
+			continue
+		case <-n.stop:
+			n.err = n.cleanStop()
+			return
+		}
+		if err := n.round(ended); err != nil {
+			n.fail(err)
+			return
+		}
+		if n.host.Wakes() && !armed {
+			timer.Reset(tick)
+			armed = true
+		}
+	}
+}
+
+// round lets the host handle all that is there.
+func (n *Node) round(ended *syncResult) error {
+	n.host.Begin(n.now(), time.Now().UnixMilli())
+	if ended != nil {
+		if ended.err != nil {
+			return fmt.Errorf("the disk failed, this process must not vote any more: %w", ended.err)
+		}
+		n.host.Synced(ended.durable)
+		if ended.took > stallTime {
+			n.o.Log.Warn("the disk stalls", "sync", ended.took)
+			n.host.DiskStall()
+		}
+		n.monitor.synced(ended.took)
+	}
+	for id := range n.up {
+		if n.up[id].Swap(false) {
+			n.host.LinkUp(id)
+		}
+	}
+	n.received = n.inbox.Drain(n.received[:0], perRound)
+	for _, r := range n.received {
+		n.deliver(r.From.Key(), r.Frame)
+	}
+	clear(n.received)
+	n.host.End()
+	n.startSync()
+	n.startFlush()
+	if err := n.rows.Err(); err != nil {
+		return fmt.Errorf("the rows failed, this process must not vote any more: %w", err)
+	}
+	return n.halted()
+}
+
+func (n *Node) now() pbft.Ticks { return pbft.Ticks(time.Since(n.began) / tick) }
+
+func (n *Node) deliver(key [32]byte, raw []byte) {
+	f, err := wire.Decode(raw)
+	if err != nil {
+		n.monitor.junk()
+		return
+	}
+	from := host.Source{Replica: pbft.FromClient, Client: auth.PublicKey(key)}
+	if id, ok := n.index[key]; ok {
+		from = host.Source{Replica: id}
+	}
+	n.host.Receive(from, f)
+}
+
+// startSync starts a sync if something waits and none is under way.
+func (n *Node) startSync() {
+	n.wantSync = n.host.NeedsSync() || n.wantSync
+	if n.wantSync && !n.syncing {
+		n.wantSync, n.syncing = false, true
+		n.syncAsk <- struct{}{}
+	}
+}
+
+// startFlush flushes the rows once the log is large, so that it can be cut.
+func (n *Node) startFlush() {
+	if n.flushing || n.log.Size() < cutSize || time.Since(n.flushAt) < flushEvery {
+		return
+	}
+	n.flushing, n.flushAt = true, time.Now()
+	go func() {
+		applied, err := n.rows.Flush()
+		n.flushed <- flushResult{applied, err}
+	}()
+}
+
+// cut replaces the log by what of it is still needed.
+func (n *Node) cut(r flushResult) error {
+	if r.err != nil {
+		return fmt.Errorf("the rows failed, this process must not vote any more: %w", r.err)
+	}
+	carry := n.host.Carry(r.applied)
+	if carry == nil {
+		return nil // so much was executed meanwhile that the log still needs it: again
+	}
+	before := n.log.Size()
+	if err := n.log.Cut(append([][]byte{genesisRecord(n.folder.genesis)}, carry...)); err != nil {
+		return fmt.Errorf("the disk failed, this process must not vote any more: %w", err)
+	}
+	n.host.Carried(len(carry), n.log.Durable())
+	n.o.Log.Info("log cut", "before", before, "after", n.log.Size(), "rows", r.applied)
+	return nil
+}
+
+// halted turns a halt of the core into the error that ends the process.
+func (n *Node) halted() error {
+	switch why := n.host.Halted(); why {
+	case pbft.ReasonNone:
+		return nil
+	case pbft.ReasonAmnesia:
+		return fmt.Errorf("others hold votes of this replica that its log does not know: %w", ErrAmnesia)
+	case pbft.ReasonDiverged:
+		return errors.New("this replica's state differs from what f+1 others signed; it stops before it can do harm: replace it with a new member")
+	default:
+		return fmt.Errorf("the replica stopped: %s; compare the replicas with: tagma status", why)
+	}
+}
+
+// fail ends the node without another vote or sync.
+func (n *Node) fail(err error) {
+	n.o.Log.Error("stopped", "error", err)
+	n.drainDisk()
+	n.close()
+	n.err = err
+}
+
+// drainDisk waits for what is under way on the disk.
+func (n *Node) drainDisk() {
+	close(n.syncAsk)
+	if n.syncing {
+		<-n.syncEnd
+	}
+	if n.flushing {
+		<-n.flushed
+	}
+}
+
+// cleanStop abdicates, syncs everything, lets the last frames leave and
+// closes the log so that the next start has nothing to abstain from.
+func (n *Node) cleanStop() error {
+	n.host.Begin(n.now(), time.Now().UnixMilli())
+	n.host.Stop()
+	n.host.End()
+	n.drainDisk()
+	durable, err := n.log.Sync()
+	if err != nil {
+		return errors.Join(err, n.close())
+	}
+	n.host.Synced(durable)
+	<-time.After(graceTime)
+	if _, err := n.rows.Flush(); err != nil {
+		return errors.Join(err, n.close())
+	}
+	err = n.log.Close(true)
+	n.log = nil
+	return errors.Join(err, n.close())
+}

@@ -1,0 +1,278 @@
+package pbft
+
+import (
+	"github.com/tagma-db/tagma/wire"
+)
+
+// batch is a batch whose frame is held; requests is set once all are.
+type batch struct {
+	Batch
+	frame    *wire.Frame // nil for the null batch
+	requests []*Request
+	whole    bool // all requests are held
+	bad      bool // breaks a bound: no correct replica prepares it
+	logged   bool // a record in the live log holds it
+}
+
+// store is content by digest. What nothing refers to any more is dropped at
+// each stable checkpoint; between two of them it grows by what the window,
+// the pending requests and the wants allow.
+type store struct {
+	batches  map[wire.Digest]*batch
+	requests map[wire.Digest]*Request
+	wants    map[wire.Digest]*want
+	asked    []wire.Digest // keys of wants in the order they were made; may hold satisfied ones
+	early    int           // batches that came before their pre-prepare, at most 2 W
+	null     *batch
+}
+
+// want is content that is being fetched.
+type want struct {
+	source int // who must have it
+	due    Ticks
+	tries  int
+}
+
+func newStore() store {
+	return store{batches: map[wire.Digest]*batch{}, requests: map[wire.Digest]*Request{},
+		wants: map[wire.Digest]*want{}, null: &batch{whole: true, logged: true}}
+}
+
+func (t *store) addBatch(f *wire.Frame, b *Batch) *batch {
+	d := f.Digest()
+	delete(t.wants, d)
+	if have := t.batches[d]; have != nil {
+		return have
+	}
+	x := &batch{Batch: *b, frame: f}
+	t.batches[d] = x
+	return x
+}
+
+// batch returns a whole batch that is known to be held.
+func (t *store) batch(d wire.Digest) *batch {
+	if d.IsZero() {
+		return t.null
+	}
+	b := t.batches[d]
+	if b != nil && !b.whole {
+		t.complete(b)
+	}
+	return b
+}
+
+// complete fills in the requests and returns the digests that are missing.
+func (t *store) complete(b *batch) (missing []wire.Digest) {
+	for _, d := range b.Requests {
+		if t.requests[d] == nil {
+			missing = append(missing, d)
+		}
+	}
+	if missing != nil {
+		return missing
+	}
+	b.requests = make([]*Request, len(b.Requests))
+	for i, d := range b.Requests {
+		b.requests[i] = t.requests[d]
+	}
+	b.whole = true
+	return nil
+}
+
+// addRequest keeps a request that is wanted and reports whether it was.
+func (t *store) addRequest(q *Request) bool {
+	d := q.frame.Digest()
+	if t.wants[d] == nil {
+		return false
+	}
+	delete(t.wants, d)
+	t.requests[d] = q
+	return true
+}
+
+func (t *store) keepRequest(q *Request) { t.requests[q.frame.Digest()] = q }
+
+// want notes that content is missing.
+func (t *store) want(d wire.Digest, source int, now Ticks) {
+	if t.wants[d] == nil {
+		t.wants[d] = &want{source: source, due: now + 1}
+		t.asked = append(t.asked, d)
+	}
+}
+
+// content returns the batch of a digest if it and all bodies are held; else
+// it fetches what is missing, first from source, and returns nil.
+func (r *Replica) content(d wire.Digest, source int) *batch {
+	if d.IsZero() {
+		return r.store.null
+	}
+	b := r.store.batches[d]
+	if b == nil {
+		r.store.want(d, source, r.now)
+		return nil
+	}
+	if b.whole {
+		return b
+	}
+	for _, missing := range r.store.complete(b) {
+		r.store.want(missing, source, r.now)
+	}
+	if !b.whole {
+		return nil
+	}
+	size := 0
+	for _, q := range b.requests {
+		size += len(q.frame.Raw())
+	}
+	b.bad = len(b.requests) > r.p.BatchCount || size > r.p.BatchSize && len(b.requests) > 1
+	return b
+}
+
+// onBatch takes in a batch that is wanted, or that the primary sends ahead
+// of its pre-prepare.
+func (r *Replica) onBatch(from int, m *Message, b *Batch) {
+	d := m.Frame.Digest()
+	switch {
+	case r.store.wants[d] != nil:
+		r.store.addBatch(m.Frame, b)
+		r.recheck()
+	case r.store.batches[d] != nil:
+	case from == r.cfg.Primary(r.view) && r.store.early < int(2*r.p.Window):
+		r.store.early++
+		r.store.addBatch(m.Frame, b)
+	default:
+		r.event(Event{Kind: EventIgnored, Reason: ReasonUnwanted, Peer: from, Of: KindBatch})
+	}
+}
+
+// invalid learns of a frame whose signature is false. If an accepted
+// proposal names it, the primary proposed what no correct replica prepares.
+func (r *Replica) invalid(in Invalid) {
+	r.event(Event{Kind: EventIgnored, Reason: ReasonSignature, Peer: in.From, Digest: in.Digest})
+	if r.store.wants[in.Digest] == nil {
+		return
+	}
+	for seq := r.low + 1; seq <= r.low+r.p.Log; seq++ {
+		s := r.peek(seq)
+		if s == nil || s.proposal == nil {
+			continue
+		}
+		b := r.store.batches[s.proposal.body.(*Vote).Digest]
+		if b == nil {
+			continue
+		}
+		for _, d := range b.Requests {
+			if d == in.Digest {
+				r.badBatch(s)
+				return
+			}
+		}
+	}
+}
+
+func (r *Replica) badBatch(s *slot) {
+	r.accuse(s.proposal.Author(), ReasonBadBatch, s.proposal.Frame, nil)
+	r.leave(r.view+1, ReasonBadBatch)
+}
+
+// onFetch serves content to anyone who names its digest.
+func (r *Replica) onFetch(from int, f *Fetch) {
+	if from < 0 {
+		return
+	}
+	for _, d := range f.Digests {
+		if b := r.store.batches[d]; b != nil {
+			r.eager(from, b.frame)
+		} else if q := r.store.requests[d]; q != nil {
+			r.eager(from, q.frame)
+		} else if c := r.findChange(d); c != nil {
+			r.send(from, c.frame)
+		}
+	}
+}
+
+// fetchDue asks for what is missing: first its source, then others in turn.
+func (r *Replica) fetchDue() {
+	if len(r.store.wants) == 0 {
+		r.store.asked = r.store.asked[:0]
+		return
+	}
+	var asks [quorumMax][]wire.Digest
+	kept := r.store.asked[:0]
+	for _, d := range r.store.asked {
+		w := r.store.wants[d]
+		if w == nil {
+			continue
+		}
+		kept = append(kept, d)
+		to := (w.source + w.tries) % int(r.n)
+		if to == r.self {
+			w.tries++
+			to = (to + 1) % int(r.n)
+		}
+		if w.due > r.now || len(asks[to]) == MaxFetch || to == r.self {
+			continue
+		}
+		asks[to] = append(asks[to], d)
+		w.tries++
+		w.due = r.now + min(r.p.StatusMin<<min(w.tries/int(r.n), 5), r.p.StatusMax)
+	}
+	r.store.asked = kept
+	for to, digests := range asks {
+		if len(digests) > 0 {
+			r.eager(to, wire.Encode(r.cfg.header(KindFetch, r.self), (&Fetch{digests}).encode()))
+		}
+	}
+}
+
+const quorumMax = 64
+
+// sweep drops content that nothing refers to. It runs at each stable
+// checkpoint and new view; wants that still matter are made again.
+func (r *Replica) sweep() {
+	old := r.store
+	fresh := newStore()
+	keep := func(d wire.Digest) {
+		b := old.batches[d]
+		if b == nil || fresh.batches[d] != nil {
+			return
+		}
+		fresh.batches[d] = b
+		for _, q := range b.Requests {
+			if have := old.requests[q]; have != nil {
+				fresh.requests[q] = have
+			}
+		}
+	}
+	for i := range r.slots {
+		s := &r.slots[i]
+		for _, m := range []*Message{s.proposal, s.future} {
+			if m != nil {
+				keep(m.body.(*Vote).Digest)
+			}
+		}
+		if s.cert != nil {
+			keep(s.cert.Digest)
+		}
+		keep(s.digest)
+		keep(r.done[i].digest)
+	}
+	for _, c := range append(append([]*change{r.change}, r.changes...), r.newChanges...) {
+		if c != nil {
+			for i := range c.Prepared {
+				keep(c.Prepared[i].Digest)
+			}
+		}
+	}
+	for i := range r.peers {
+		for _, d := range r.peers[i].claims {
+			keep(d)
+		}
+	}
+	for _, e := range r.pending.order {
+		if !e.gone {
+			fresh.keepRequest(e.request)
+		}
+	}
+	r.store = fresh
+}
