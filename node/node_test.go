@@ -202,3 +202,16 @@ func TestFourNodes(t *testing.T) {
 		t.Fatalf("after a restart of all: %q", v)
 	}
 }
+
+// BenchmarkPut is one caller's durable put, four nodes in this process.
+func BenchmarkPut(b *testing.B) {
+	c := newCluster(b, 4)
+	c.start(0, 1, 2, 3)
+	s := c.open()
+	s.put("warm", "up")
+	i := 0
+	for b.Loop() {
+		i++
+		s.put(fmt.Sprint("k", i%1000), "0123456789abcdef")
+	}
+}

@@ -24,6 +24,7 @@ type store struct {
 	asked    []wire.Digest // keys of wants in the order they were made; may hold satisfied ones
 	early    int           // batches that came before their pre-prepare, at most 2 W
 	null     *batch
+	archive  archive
 }
 
 // want is content that is being fetched.
@@ -35,13 +36,29 @@ type want struct {
 
 func newStore() store {
 	return store{batches: map[wire.Digest]*batch{}, requests: map[wire.Digest]*Request{},
-		wants: map[wire.Digest]*want{}, null: &batch{whole: true, logged: true}}
+		wants: map[wire.Digest]*want{}, null: &batch{whole: true, logged: true}, archive: newArchive()}
+}
+
+// find returns a batch whose frame is held, or nil.
+func (t *store) find(d wire.Digest) *batch {
+	if b := t.batches[d]; b != nil {
+		return b
+	}
+	return t.archive.batches[d]
+}
+
+// request returns a request that is held, or nil.
+func (t *store) request(d wire.Digest) *Request {
+	if q := t.requests[d]; q != nil {
+		return q
+	}
+	return t.archive.requests[d]
 }
 
 func (t *store) addBatch(f *wire.Frame, b *Batch) *batch {
 	d := f.Digest()
 	delete(t.wants, d)
-	if have := t.batches[d]; have != nil {
+	if have := t.find(d); have != nil {
 		return have
 	}
 	x := &batch{Batch: *b, frame: f}
@@ -54,7 +71,7 @@ func (t *store) batch(d wire.Digest) *batch {
 	if d.IsZero() {
 		return t.null
 	}
-	b := t.batches[d]
+	b := t.find(d)
 	if b != nil && !b.whole {
 		t.complete(b)
 	}
@@ -64,7 +81,7 @@ func (t *store) batch(d wire.Digest) *batch {
 // complete fills in the requests and returns the digests that are missing.
 func (t *store) complete(b *batch) (missing []wire.Digest) {
 	for _, d := range b.Requests {
-		if t.requests[d] == nil {
+		if t.request(d) == nil {
 			missing = append(missing, d)
 		}
 	}
@@ -73,7 +90,7 @@ func (t *store) complete(b *batch) (missing []wire.Digest) {
 	}
 	b.requests = make([]*Request, len(b.Requests))
 	for i, d := range b.Requests {
-		b.requests[i] = t.requests[d]
+		b.requests[i] = t.request(d)
 	}
 	b.whole = true
 	return nil
@@ -106,7 +123,7 @@ func (r *Replica) content(d wire.Digest, source int) *batch {
 	if d.IsZero() {
 		return r.store.null
 	}
-	b := r.store.batches[d]
+	b := r.store.find(d)
 	if b == nil {
 		r.store.want(d, source, r.now)
 		return nil
@@ -136,7 +153,7 @@ func (r *Replica) onBatch(from int, m *Message, b *Batch) {
 	case r.store.wants[d] != nil:
 		r.store.addBatch(m.Frame, b)
 		r.recheck()
-	case r.store.batches[d] != nil:
+	case r.store.find(d) != nil:
 	case from == r.cfg.Primary(r.view) && r.store.early < int(2*r.p.Window):
 		r.store.early++
 		r.store.addBatch(m.Frame, b)
@@ -157,7 +174,7 @@ func (r *Replica) invalid(in Invalid) {
 		if s == nil || s.proposal == nil {
 			continue
 		}
-		b := r.store.batches[s.proposal.body.(*Vote).Digest]
+		b := r.store.find(s.proposal.body.(*Vote).Digest)
 		if b == nil {
 			continue
 		}
@@ -181,9 +198,9 @@ func (r *Replica) onFetch(from int, f *Fetch) {
 		return
 	}
 	for _, d := range f.Digests {
-		if b := r.store.batches[d]; b != nil {
+		if b := r.store.find(d); b != nil {
 			r.eager(from, b.frame)
-		} else if q := r.store.requests[d]; q != nil {
+		} else if q := r.store.request(d); q != nil {
 			r.eager(from, q.frame)
 		} else if c := r.findChange(d); c != nil {
 			r.send(from, c.frame)
@@ -232,6 +249,7 @@ const quorumMax = 64
 func (r *Replica) sweep() {
 	old := r.store
 	fresh := newStore()
+	fresh.archive = old.archive
 	keep := func(d wire.Digest) {
 		b := old.batches[d]
 		if b == nil || fresh.batches[d] != nil {
@@ -255,7 +273,6 @@ func (r *Replica) sweep() {
 			keep(s.cert.Digest)
 		}
 		keep(s.digest)
-		keep(r.done[i].digest)
 	}
 	for _, c := range append(append([]*change{r.change}, r.changes...), r.newChanges...) {
 		if c != nil {

@@ -139,7 +139,7 @@ func (r *Replica) enter(m *Message, v *NewView, used []*change, stable *Stable) 
 		if vote.Seq <= r.low || vote.Seq > r.low+r.p.Log {
 			continue
 		}
-		if d := r.doneAt(vote.Seq); d != nil && d.digest != vote.Digest {
+		if d := r.store.archive.at(vote.Seq); d != nil && d.digest != vote.Digest {
 			r.halt(ReasonFaults, m.Author(), vote.Seq)
 			return
 		}
@@ -162,9 +162,9 @@ func (r *Replica) enter(m *Message, v *NewView, used []*change, stable *Stable) 
 // proposed returns the requests of a batch as far as they are held.
 func (r *Replica) proposed(d wire.Digest) []*Request {
 	var out []*Request
-	if b := r.store.batches[d]; b != nil {
+	if b := r.store.find(d); b != nil {
 		for _, q := range b.Requests {
-			if have := r.store.requests[q]; have != nil {
+			if have := r.store.request(q); have != nil {
 				out = append(out, have)
 			}
 		}

@@ -143,7 +143,7 @@ func (r *Replica) Carry(flushed Seq, out *Effects) {
 		}
 	}
 	again := map[wire.Digest]bool{}
-	batch := func(d wire.Digest) {
+	carry := func(d wire.Digest) {
 		if b := r.store.batch(d); b != nil && b.whole && !again[d] && !d.IsZero() {
 			again[d] = true
 			b.logged = false
@@ -153,28 +153,23 @@ func (r *Replica) Carry(flushed Seq, out *Effects) {
 	for seq := min(r.stable.seq(), flushed, r.low) + 1; seq <= r.low+r.p.Log; seq++ {
 		if s := r.peek(seq); s != nil && seq > r.low {
 			if s.own != nil {
-				batch(s.own.body.(*Vote).Digest)
+				carry(s.own.body.(*Vote).Digest)
 				r.logVote(s.own, seq)
 			}
 			if s.cert != nil {
-				batch(s.cert.Digest)
+				carry(s.cert.Digest)
 				r.logPrepared(s.cert)
 			}
 		}
-		if d := r.doneAt(seq); d != nil {
-			batch(d.digest)
+		if d := r.store.archive.at(seq); d != nil {
+			carry(d.digest)
 			r.logExecuted(seq, d.digest)
 		}
 	}
-	for _, b := range r.store.batches { //order-free: sets the same flag on each
-		b.logged = again[b.digest()]
+	for _, held := range []map[wire.Digest]*batch{r.store.batches, r.store.archive.batches} {
+		for d, b := range held { //order-free: sets a flag on each
+			b.logged = again[d]
+		}
 	}
 	r.eff = nil
-}
-
-func (b *batch) digest() wire.Digest {
-	if b.frame == nil {
-		return wire.Digest{}
-	}
-	return b.frame.Digest()
 }

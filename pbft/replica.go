@@ -33,7 +33,6 @@ type Replica struct {
 	history wire.Digest
 
 	slots []slot // ring of L, by Seq mod L; (low, low+L] are in use
-	done  []done // ring of L, what was executed last
 	fixed Seq    // slots up to this one were chosen by the NewView of view
 
 	// Durability.
@@ -116,14 +115,6 @@ type commit struct {
 	ok   bool
 }
 
-// done is an executed slot.
-type done struct {
-	seq     Seq
-	batch   *batch
-	digest  wire.Digest
-	history wire.Digest
-}
-
 // await is what becomes true once a record is durable.
 type await struct {
 	record uint64
@@ -149,7 +140,6 @@ func newReplica(o Options) *Replica {
 		panic("pbft: impossible configuration")
 	}
 	r.slots = make([]slot, r.p.Log)
-	r.done = make([]done, r.p.Log)
 	r.changes = make([]*change, r.n)
 	r.peers = make([]peer, r.n)
 	r.votes = make([][]*Message, r.n)
@@ -309,14 +299,6 @@ func (r *Replica) slot(seq Seq) *slot {
 func (r *Replica) peek(seq Seq) *slot {
 	if s := &r.slots[seq%r.p.Log]; s.seq == seq && seq != 0 {
 		return s
-	}
-	return nil
-}
-
-// doneAt returns the record of an executed slot, nil if it is no longer kept.
-func (r *Replica) doneAt(seq Seq) *done {
-	if d := &r.done[seq%r.p.Log]; d.seq == seq && seq != 0 {
-		return d
 	}
 	return nil
 }

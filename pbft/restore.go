@@ -273,14 +273,33 @@ func (s *Restore) slots(r *Replica) {
 	}
 }
 
-// replay executes again what the log says was executed above the rows.
+// replay files what the log says was executed up to the rows, for replicas
+// that lag, and executes again what lies above.
 func (s *Restore) replay(r *Replica) {
+	first := r.ordered + 1
+	for first > 1 && s.batch(r, first-1) != nil {
+		first--
+	}
+	for seq := first; seq <= r.ordered; seq++ {
+		r.store.archive.add(done{seq: seq, digest: s.executed[seq], batch: s.batch(r, seq)}, r.p.Log)
+	}
 	for seq := r.ordered + 1; seq <= s.last; seq++ {
-		d, ok := s.executed[seq]
-		b := r.store.batch(d)
-		if !ok || b == nil || !b.whole {
+		b := s.batch(r, seq)
+		if b == nil {
 			return // cut off with the tail: others know
 		}
-		r.deliver(seq, d, b)
+		r.deliver(seq, s.executed[seq], b)
 	}
+}
+
+// batch returns the whole batch that the log says was executed at seq, or nil.
+func (s *Restore) batch(r *Replica, seq Seq) *batch {
+	d, ok := s.executed[seq]
+	if !ok {
+		return nil
+	}
+	if b := r.store.batch(d); b != nil && b.whole {
+		return b
+	}
+	return nil
 }

@@ -103,7 +103,7 @@ func (r *Replica) answer(to int, s *Status) {
 	a := r.standing()
 	a.Counter, a.Base = s.Counter, s.Executed
 	for seq := s.Executed + 1; seq <= r.ordered && len(a.Claims) < MaxClaims; seq++ {
-		d := r.doneAt(seq)
+		d := r.store.archive.at(seq)
 		if d == nil {
 			break
 		}
@@ -150,7 +150,7 @@ func (r *Replica) resend(to int, s *Status) {
 			continue
 		}
 		if r.active && s.View == r.view && x.proposal != nil && seq > r.low {
-			if b := r.store.batches[x.proposal.body.(*Vote).Digest]; b != nil && r.isPrimary() {
+			if b := r.store.find(x.proposal.body.(*Vote).Digest); b != nil && r.isPrimary() {
 				r.eager(to, b.frame)
 			}
 			r.eager(to, x.proposal.Frame)
