@@ -104,7 +104,7 @@ func (m *memRows) each(rows func(func(memRow) bool), yield func(key, value []byt
 	}
 }
 
-// bytes is all of the rows, for comparing two stores.
+// dump is all of the rows, for comparing two stores.
 func (m *memRows) dump() []byte {
 	var b []byte
 	for _, row := range m.rows {

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// BenchmarkLogSync is one record of 4 KiB and its sync on the real disk. The
-// record and its header take two blocks.
+// BenchmarkLogSync is one record and its sync on the real disk. A record of
+// 4 KiB and its header take two blocks.
 func BenchmarkLogSync(b *testing.B) {
 	for _, size := range []int{256, 3 << 10, 4 << 10} {
 		for _, recycled := range []bool{false, true} {

@@ -135,8 +135,8 @@ func (l *Log) sync() (uint64, error) {
 	return last, nil
 }
 
-// write puts whole blocks, which end with position last, behind the log and
-// makes them durable.
+// write puts whole blocks, which end with position last, behind the log (L5)
+// and makes them durable (L1).
 func (l *Log) write(blocks []byte, last uint64) error {
 	s := &l.segments[len(l.segments)-1]
 	if s.used+int64(len(blocks)) > l.capacity {

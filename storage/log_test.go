@@ -417,3 +417,25 @@ func TestFree(t *testing.T) {
 		t.Fatal(free, total, err)
 	}
 }
+
+// TestWalkRefuses: authentic records in a wrong place are bad.
+func TestWalkRefuses(t *testing.T) {
+	const salt = 99
+	right := header{kind: kindRecord, position: 5, boot: 2, durable: 3}
+	for name, spoil := range map[string]func(h *header, salt *uint64){
+		"none":             func(*header, *uint64) {},
+		"another position": func(h *header, _ *uint64) { h.position = 6 },
+		"an older boot":    func(h *header, _ *uint64) { h.boot = 1 },
+		"another log":      func(_ *header, salt *uint64) { *salt++ },
+		"kind":             func(h *header, _ *uint64) { h.kind = 9 },
+		"durable":          func(h *header, _ *uint64) { h.durable = 6 },
+	} {
+		h, s := right, uint64(salt)
+		spoil(&h, &s)
+		buf := pad(appendRecord(nil, s, h, []byte("body")))
+		next, end, _ := walk(buf, salt, segment{first: 5, boot: 2}, 100, func(header, []byte) error { return nil })
+		if good := name == "none"; (next == 6) != good || (end > 0) != good {
+			t.Fatal(name, next, end)
+		}
+	}
+}

@@ -131,7 +131,7 @@ func (l *Log) load(in folder, replay func(position uint64, record []byte) error)
 		if err != nil {
 			return last, fmt.Errorf("storage: replay: %w", err)
 		}
-		if next < limit && max(named, witness(buf, end, l.salt)) >= next {
+		if next < limit && max(named, witness(buf, end, l.salt)) >= next { // L3
 			return last, &CorruptError{next, l.path(segmentName, s.number), int64(end), "a bad record that was durable"}
 		}
 		s.used = int64(align(end))
@@ -219,7 +219,7 @@ func readAll(fsys FS, name string) ([]byte, error) {
 
 // start makes the log writable: a new segment holds a copy of the records
 // beyond the last position named durable, for they may be in the page cache
-// only, and the boot record. Files left by a crash are removed. The records of
+// only (L4), and the boot record. Files left by a crash are removed. The records of
 // a start name nothing durable: what it read may be in the cache only, the
 // manifest included, until its own manifest is synced.
 func (l *Log) start(last tailCopy, in folder) error {

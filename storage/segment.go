@@ -87,7 +87,7 @@ func decodeManifest(b []byte) (m manifest, err error) {
 // first to last, and makes keep and it the log. It is the one way a log
 // changes shape: a start, a roll and a Cut differ in body and keep alone.
 // When it returns, everything up to last is durable and all other segments
-// are recycled or removed. A crash before leaves the log as it was.
+// are recycled or removed. A crash before leaves the log as it was (L2).
 func (l *Log) begin(first, last uint64, body []byte, keep []segment) error {
 	for len(keep) > 0 && keep[len(keep)-1].first >= first {
 		keep = keep[:len(keep)-1] // empty, or replaced as a whole
