@@ -255,6 +255,7 @@ func (h *Host) apply() {
 			h.sendAll(e.Sends)
 		} else {
 			h.gates = append(h.gates, gate{h.last, append([]pbft.Send(nil), e.Sends...)})
+			h.needSync = true // what is repeated asks for none, but may wait for one
 		}
 	}
 	for i := range e.Execute {
