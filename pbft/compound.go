@@ -156,7 +156,7 @@ func (d decoder) viewChange(r *wire.Reader) *ViewChange {
 		last = p.Seq
 		c.Prepared = append(c.Prepared, p)
 	}
-	if c.View == 0 {
+	if c.View == 0 || c.View > maxView {
 		r.Fail()
 	}
 	return c
@@ -165,7 +165,7 @@ func (d decoder) viewChange(r *wire.Reader) *ViewChange {
 func (d decoder) newView(r *wire.Reader) *NewView {
 	v := &NewView{View: View(r.U64())}
 	n := r.Count(quorum.MaxN, 34)
-	if n != d.cfg.Size().Quorum() || v.View == 0 {
+	if n != d.cfg.Size().Quorum() || v.View == 0 || v.View > maxView {
 		r.Fail()
 		return v
 	}
@@ -229,7 +229,7 @@ func decodeStatus(r *wire.Reader) *Status {
 	s := &Status{View: View(r.U64()), Active: r.Bool(), Stable: Seq(r.U64()), Executed: Seq(r.U64()),
 		History: r.Digest(), Counter: r.U64(), Ask: r.Bool(), Base: Seq(r.U64())}
 	s.Claims = decodeDigests(r, MaxClaims)
-	if s.Base+Seq(len(s.Claims)) < s.Base || s.Base+Seq(len(s.Claims)) > s.Executed && len(s.Claims) > 0 {
+	if s.View > maxView || max(s.Stable, s.Executed, s.Base) > maxSeq || len(s.Claims) > 0 && s.Base+Seq(len(s.Claims)) > s.Executed {
 		r.Fail()
 	}
 	return s

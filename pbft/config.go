@@ -57,6 +57,8 @@ const (
 	MaxClaims     = 64      // batch digests in a Status
 	MaxFetch      = 64      // digests in a Fetch
 	MaxSlots      = 4096    // slots of a view-change
+	maxSeq        = 1 << 62 // sums of what is decoded do not overflow
+	maxView       = 1 << 62
 	maxViewJump   = 1 << 32 // a peer's view further above ours is refused
 	maxReport     = 16      // evidence items in a Report
 	maxAnswers    = 4       // questions of one replica answered in a tick

@@ -187,7 +187,7 @@ func (v Vote) encode() []byte {
 
 func decodeVote(r *wire.Reader) *Vote {
 	v := &Vote{View: View(r.U64()), Seq: Seq(r.U64()), Digest: r.Digest()}
-	if v.Seq == 0 {
+	if v.Seq == 0 || v.Seq > maxSeq || v.View > maxView {
 		r.Fail()
 	}
 	return v
@@ -292,7 +292,7 @@ func (k Checkpoint) encode() []byte {
 
 func decodeCheckpoint(r *wire.Reader) *Checkpoint {
 	k := &Checkpoint{Seq: Seq(r.U64()), Time: r.I64(), Root: r.Digest(), Mark: r.Digest()}
-	if k.Seq == 0 {
+	if k.Seq == 0 || k.Seq > maxSeq {
 		r.Fail()
 	}
 	return k

@@ -93,11 +93,18 @@ func (s *Restore) take(kind uint8, r *wire.Reader) {
 		}
 	case recExecuted:
 		seq := Seq(r.U64())
+		if seq == 0 || seq > maxSeq {
+			r.Fail()
+			return
+		}
 		s.executed[seq] = r.Digest()
 		s.last, s.mark = max(s.last, seq), max(s.mark, seq)
 	case recMark:
 		s.mark = max(s.mark, Seq(r.U64()))
 		s.abstainIn, s.abstain = View(r.U64()), Seq(r.U64())
+		if max(s.mark, s.abstain) > maxSeq {
+			r.Fail()
+		}
 	}
 }
 
@@ -154,6 +161,10 @@ func (s *Restore) takeBatch(r *wire.Reader) {
 
 func (s *Restore) takeView(r *wire.Reader) {
 	v := View(r.U64())
+	if v > maxView {
+		r.Fail()
+		return
+	}
 	raw := r.Bytes(wire.MaxFrame)
 	s.view, s.change, s.newView, s.changes, s.own = v, nil, nil, nil, nil
 	if len(raw) == 0 {

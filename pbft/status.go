@@ -93,8 +93,8 @@ func (r *Replica) answer(to int, s *Status) {
 		r.send(to, r.change.frame)
 	}
 	if r.stable.seq() > s.Stable {
-		for _, f := range r.stable.frames {
-			r.eager(to, f)
+		for _, f := range r.stable.frames { // one may be this replica's own
+			r.send(to, f)
 		}
 	}
 	if votes := r.votes[r.self]; len(votes) > 0 && s.Executed > s.Stable && votes[0].body.(*Checkpoint).Seq > s.Stable {
@@ -149,7 +149,7 @@ func (r *Replica) resend(to int, s *Status) {
 		if x == nil || seq > r.low+r.p.Log {
 			continue
 		}
-		if r.active && s.View == r.view && x.proposal != nil && seq > r.low {
+		if r.active && r.synced >= r.votable && s.View == r.view && x.proposal != nil && seq > r.low {
 			if b := r.store.find(x.proposal.body.(*Vote).Digest); b != nil && r.isPrimary() {
 				r.eager(to, b.frame)
 			}

@@ -107,14 +107,15 @@ func (r *Replica) join() {
 }
 
 // countChanges starts the new view's timer once q complete view-changes for
-// it are in: earlier, replicas would drift apart.
+// it are in: earlier, replicas would drift apart. Who has gone on to a higher
+// view counts: its view-change for this one may be lost for ever.
 func (r *Replica) countChanges() {
 	if r.active {
 		return
 	}
 	complete := 0
 	for _, c := range r.changes {
-		if c != nil && c.View == r.view && r.isComplete(c) {
+		if c != nil && (c.View > r.view || c.View == r.view && r.isComplete(c)) {
 			complete++
 		}
 	}
