@@ -8,7 +8,7 @@ now_ms() { date +%s%3N; }
 # start_demo DIR ARGS…: starts a demo cluster in the background, waits for ready.
 start_demo() {
 	dir=$1; shift
-	"$T" demo --dir "$dir" --listen "" --console "" "$@" >"$dir.out" 2>&1 &
+	"$T" demo --dir "$dir" "$@" >"$dir.out" 2>&1 &
 	demo_pid=$!
 	i=0
 	until [ "$(tail -n 1 "$dir.out" 2>/dev/null)" = ready ]; do
