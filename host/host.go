@@ -149,7 +149,7 @@ func (h *Host) Receive(from Source, f *wire.Frame) {
 		h.step(pbft.Invalid{From: from.Replica, Digest: f.Digest()})
 		return
 	}
-	if q, ok := m.Request(); ok && h.answered(q) {
+	if q, ok := m.Request(); ok && from.Replica == pbft.FromClient && h.answered(q) { // else it may be a body that is wanted
 		return
 	}
 	h.step(pbft.Received{From: from.Replica, Message: v})
@@ -332,11 +332,10 @@ func flushMark(record []byte) (uint64, bool) {
 // again, later. The driver hands the records to the log as they are and calls
 // Carried with the position of the last.
 func (h *Host) Carry(flushed uint64) [][]byte {
-	if flushed+uint64(h.cfg.Params.Log) <= h.state.seq {
+	var e pbft.Effects
+	if !h.replica.Carry(pbft.Seq(flushed), &e) {
 		return nil
 	}
-	var e pbft.Effects
-	h.replica.Carry(pbft.Seq(flushed), &e)
 	return append(e.Records, flushedMark(flushed))
 }
 

@@ -228,8 +228,17 @@ func TestSessionRecordsAreBounded(t *testing.T) {
 			t.Fatalf("session %d: %v", i, p.Status)
 		}
 	}
-	if p := l.ask(l.request(4, 1, 0, "x")); p.Status != pbft.Refused {
+	l.wall++ // sessions 1 to 3 were opened a millisecond earlier
+	first := l.old(1, 2)
+	l.round(first) // session 1 is used again, so session 2 is the oldest
+	if p := l.ask(l.request(4, 1, 0, "x")); p.Status != pbft.Done {
 		t.Fatalf("a session too many: %v", p.Status)
+	}
+	if p := l.ask(l.old(1, 3)); p.Status != pbft.Done {
+		t.Fatalf("a session in use was dropped: %v", p.Status)
+	}
+	if p := l.ask(l.old(2, 1)); p.Status != pbft.Expired { // not executed again [I3]
+		t.Fatalf("a request of the dropped session: %v", p.Status)
 	}
 	l.wall += l.limits.Expiry + 2
 	if p := l.ask(l.request(5, 1, 0, "y")); p.Status != pbft.Done {
@@ -242,9 +251,17 @@ func TestSessionRecordsAreBounded(t *testing.T) {
 		}
 		return true
 	})
-	if rows != 2 {
+	if rows != 3 { // a session, a result, the floor
 		t.Fatalf("%d session rows are kept of one live session", rows)
 	}
+}
+
+// old is a request of a session that was opened a millisecond ago.
+func (l *lone) old(session byte, number uint64) *wire.Frame {
+	q := pbft.Request{Keyspace: []byte("space"), Number: number}
+	binary.BigEndian.PutUint64(q.Session[:], uint64(l.wall-1))
+	q.Session[8] = session
+	return l.frame(q, "x")
 }
 
 func TestCachedResultsAreBounded(t *testing.T) {

@@ -27,9 +27,17 @@ func DefaultSessions() SessionLimits {
 //
 //	1 | client 32 | session 16             used, acked, top, kept, cached
 //	2 | client 32 | session 16 | number 8  seq, status, request digest, result
+//	3 | client 32                          floor
+//
+// Departure (docs/protocol.md section 11): a client that opens more sessions
+// than are recorded, as a command line does, is not refused. The record unused
+// for longest goes, and the floor rises to the time at which that session was
+// opened; a session opened at or before the floor and without a record is over.
+// So nothing can execute twice, and the records stay bounded.
 const (
 	rowSession = 1
 	rowResult  = 2
+	rowFloor   = 3
 )
 
 // session is one session's record.
@@ -100,15 +108,23 @@ func (h *Host) openSession(rows machine.Rows, q *pbft.Request, now int64) *sessi
 func (h *Host) judgeFresh(rows machine.Rows, s *session, q *pbft.Request, now int64) {
 	opened := q.Session.Opened()
 	switch {
-	case opened < now-s.limits.Expiry:
+	case opened < now-s.limits.Expiry, opened <= floor(rows, q):
 		s.verdict, s.status = verdictError, pbft.Expired
 	case opened > now+s.limits.Expiry, q.Number > q.Acked+s.limits.Window:
 		s.verdict = verdictLater
-	default:
-		if countSessions(rows, q, now, s.limits.Expiry, nil) >= s.limits.Records {
-			s.verdict = verdictLater
-		}
 	}
+}
+
+func floorKey(q *pbft.Request) []byte { return append([]byte{rowFloor}, q.Client[:]...) }
+
+// floor is the opening time up to which sessions without a record are over.
+func floor(rows machine.Rows, q *pbft.Request) int64 {
+	value, ok := rows.Get(floorKey(q))
+	if !ok {
+		return 0
+	}
+	r := wire.NewReader(value)
+	return r.I64()
 }
 
 // findResult looks for the number's result and reports whether it executed.
@@ -132,33 +148,10 @@ func (h *Host) findResult(rows machine.Rows, s *session, q *pbft.Request) bool {
 	return true
 }
 
-// countSessions counts the client's session records, and lists in over, if it
-// is not nil, those that need not be kept: unused for E, and not openable again.
-func countSessions(rows machine.Rows, q *pbft.Request, now, expiry int64, over *[][]byte) int {
-	lo := append([]byte{rowSession}, q.Client[:]...)
-	hi := append(append([]byte(nil), lo...), bytes.Repeat([]byte{0xff}, 17)...)
-	count := 0
-	rows.Scan(lo, hi, func(key, value []byte) bool {
-		r := wire.NewReader(value)
-		used := r.I64()
-		var id pbft.SessionID
-		copy(id[:], key[33:])
-		if now > used+expiry && now > id.Opened()+expiry {
-			if over != nil {
-				*over = append(*over, append([]byte(nil), key...))
-			}
-			return true
-		}
-		count++
-		return true
-	})
-	return count
-}
-
 // save records that q executed, and its result.
 func (s *session) save(rows machine.Rows, q *pbft.Request, p *pbft.Reply, now int64) {
 	if s.fresh {
-		dropExpired(rows, q, now, s.limits.Expiry)
+		makeRoom(rows, q, now, s.limits)
 	}
 	s.used = now
 	s.top = max(s.top, q.Number)
@@ -213,17 +206,39 @@ func (s *session) drop(rows machine.Rows, q *pbft.Request, number uint64, whole 
 	rows.Set(key, w.B)
 }
 
-// dropExpired deletes the client's sessions that need not be kept any more.
-func dropExpired(rows machine.Rows, q *pbft.Request, now, expiry int64) {
+// makeRoom deletes the client's sessions that need not be kept any more:
+// unused for E, and not openable again; and, if the limit is reached all the
+// same, the one unused for longest.
+func makeRoom(rows machine.Rows, q *pbft.Request, now int64, limits *SessionLimits) {
 	var over [][]byte
-	countSessions(rows, q, now, expiry, &over)
+	var oldest []byte
+	var oldestUsed int64
+	count := 0
+	lo := append([]byte{rowSession}, q.Client[:]...)
+	rows.Scan(lo, after(lo), func(key, value []byte) bool {
+		r := wire.NewReader(value)
+		used := r.I64()
+		if now > used+limits.Expiry && now > sessionOf(key).Opened()+limits.Expiry {
+			over = append(over, append([]byte(nil), key...))
+			return true
+		}
+		count++
+		if oldest == nil || used < oldestUsed {
+			oldest, oldestUsed = append([]byte(nil), key...), used
+		}
+		return true
+	})
+	if count >= limits.Records {
+		over = append(over, oldest)
+		var w wire.Writer
+		w.I64(max(floor(rows, q), sessionOf(oldest).Opened()))
+		rows.Set(floorKey(q), w.B)
+	}
 	for _, key := range over {
 		rows.Delete(key)
-		lo := append([]byte(nil), key...)
-		lo[0] = rowResult
-		hi := append(append([]byte(nil), lo...), bytes.Repeat([]byte{0xff}, 9)...)
+		key[0] = rowResult
 		var results [][]byte
-		rows.Scan(lo, hi, func(key, _ []byte) bool {
+		rows.Scan(key, after(key), func(key, _ []byte) bool {
 			results = append(results, append([]byte(nil), key...))
 			return true
 		})
@@ -231,6 +246,17 @@ func dropExpired(rows machine.Rows, q *pbft.Request, now, expiry int64) {
 			rows.Delete(key)
 		}
 	}
+}
+
+// after is the end of the rows whose keys begin with prefix and go on with a
+// session or a number, which are at most 16 bytes.
+func after(prefix []byte) []byte {
+	return append(append([]byte(nil), prefix...), bytes.Repeat([]byte{0xff}, 17)...)
+}
+
+func sessionOf(key []byte) (id pbft.SessionID) {
+	copy(id[:], key[33:])
+	return id
 }
 
 // read gives the session rows of a request's keyspace, read only.

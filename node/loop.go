@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/tagma-db/tagma/auth"
@@ -24,7 +25,7 @@ func (n *Node) syncer() {
 func (n *Node) run() {
 	defer close(n.done)
 	timer := time.NewTimer(tick)
-	armed := true
+	armed, busy := true, false
 	for {
 		var ended *syncResult
 		select {
@@ -51,10 +52,15 @@ func (n *Node) run() {
 			n.fail(err)
 			return
 		}
-		if n.host.Wakes() && !armed {
+		wakes := n.host.Wakes()
+		if wakes && !armed {
 			timer.Reset(tick)
 			armed = true
 		}
+		if busy && !wakes {
+			go debug.FreeOSMemory() // idle from here on: what the load took is given back
+		}
+		busy = wakes
 	}
 }
 
@@ -98,6 +104,9 @@ func (n *Node) deliver(key [32]byte, raw []byte) {
 	if err != nil {
 		n.monitor.junk()
 		return
+	}
+	if n.o.Behave != nil && int(f.Author) == n.folder.id {
+		return // a replica that lies on purpose does not stop for its own lies
 	}
 	from := host.Source{Replica: pbft.FromClient, Client: auth.PublicKey(key)}
 	if id, ok := n.index[key]; ok {

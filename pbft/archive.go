@@ -3,18 +3,19 @@ package pbft
 import "github.com/tagma-db/tagma/wire"
 
 // archive keeps what was executed last, so that a replica that lags or comes
-// back catches up slot by slot: contiguous, at most archiveLogs × L slots, and
-// beyond the last L only as many as archiveSize bytes of bodies hold.
+// back catches up slot by slot: contiguous, and below the low watermark at
+// most archiveLogs × L slots and archiveSize bytes of bodies.
 type archive struct {
 	slots    []done // ascending
 	size     int
 	batches  map[wire.Digest]*batch
 	requests map[wire.Digest]*Request
+	last     map[wire.Digest]Seq // of a batch or request: the last slot that holds it
 }
 
 const (
 	archiveLogs = 16
-	archiveSize = 32 << 20
+	archiveSize = 16 << 20
 )
 
 // done is an executed slot.
@@ -25,34 +26,49 @@ type done struct {
 }
 
 func newArchive() archive {
-	return archive{batches: map[wire.Digest]*batch{}, requests: map[wire.Digest]*Request{}}
+	return archive{batches: map[wire.Digest]*batch{}, requests: map[wire.Digest]*Request{}, last: map[wire.Digest]Seq{}}
 }
 
-// add appends the next slot and drops what need not be kept.
-func (a *archive) add(d done, log Seq) {
+// add appends the next slot.
+func (a *archive) add(d done) {
 	a.slots = append(a.slots, d)
 	a.size += d.batch.size()
 	if d.batch.frame != nil {
-		a.batches[d.digest] = d.batch
+		a.batches[d.digest], a.last[d.digest] = d.batch, d.seq
 		for _, q := range d.batch.requests {
-			a.requests[q.frame.Digest()] = q
+			a.requests[q.frame.Digest()], a.last[q.frame.Digest()] = q, d.seq
 		}
 	}
-	for n := Seq(len(a.slots)); n > log && (n > archiveLogs*log || a.size > archiveSize); n-- {
+}
+
+// trim drops the oldest slots beyond the bounds, but none above low, whose
+// bodies the log must carry.
+func (a *archive) trim(low, log Seq) {
+	for len(a.slots) > 0 && a.slots[0].seq <= low && (Seq(len(a.slots)) > archiveLogs*log || a.size > archiveSize) {
 		a.drop()
 	}
 }
 
-// drop forgets the oldest slot. A batch or request that stands in a later
-// slot too is fetched elsewhere then; only a faulty primary orders one twice.
+// drop forgets the oldest slot, and what stands in no later one.
 func (a *archive) drop() {
 	old := a.slots[0]
 	a.slots[0] = done{}
 	a.slots = a.slots[1:]
 	a.size -= old.batch.size()
-	delete(a.batches, old.digest)
+	gone := func(d wire.Digest) bool {
+		if a.last[d] != old.seq {
+			return false
+		}
+		delete(a.last, d)
+		return true
+	}
+	if gone(old.digest) {
+		delete(a.batches, old.digest)
+	}
 	for _, q := range old.batch.requests {
-		delete(a.requests, q.frame.Digest())
+		if d := q.frame.Digest(); gone(d) {
+			delete(a.requests, d)
+		}
 	}
 }
 

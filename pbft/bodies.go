@@ -245,11 +245,13 @@ func (r *Replica) fetchDue() {
 const quorumMax = 64
 
 // sweep drops content that nothing refers to. It runs at each stable
-// checkpoint and new view; wants that still matter are made again.
+// checkpoint and new view; wants that still matter are made again, here or by
+// the next input that needs them.
 func (r *Replica) sweep() {
 	old := r.store
 	fresh := newStore()
 	fresh.archive = old.archive
+	fresh.archive.trim(r.low, r.p.Log)
 	keep := func(d wire.Digest) {
 		b := old.batches[d]
 		if b == nil || fresh.batches[d] != nil {
@@ -264,6 +266,10 @@ func (r *Replica) sweep() {
 	}
 	for i := range r.slots {
 		s := &r.slots[i]
+		if s.seq <= min(r.low, r.ordered) {
+			*s = slot{} // done with: the archive has what others may ask for
+			continue
+		}
 		for _, m := range []*Message{s.proposal, s.future} {
 			if m != nil {
 				keep(m.body.(*Vote).Digest)
@@ -292,4 +298,23 @@ func (r *Replica) sweep() {
 		}
 	}
 	r.store = fresh
+	r.wantAgain()
+}
+
+// wantAgain makes the wants that a view change under way has: no later input
+// need ask for them.
+func (r *Replica) wantAgain() {
+	for _, c := range r.changes {
+		if c != nil && c.View == r.view && !r.active {
+			r.isComplete(c)
+		}
+	}
+	if r.wantedNew == nil {
+		return
+	}
+	for _, ref := range r.wantedNew.body.(*NewView).Changes {
+		if r.findChange(ref.Digest) == nil {
+			r.store.want(ref.Digest, r.wantedNew.Author(), r.now)
+		}
+	}
 }

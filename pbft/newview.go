@@ -48,7 +48,7 @@ func (r *Replica) onNewView(m *Message, v *NewView) {
 	case v.View-r.view > maxViewJump:
 		r.ignore(m, ReasonFarView)
 		return
-	case r.wantedNew != nil && r.wantedNew.body.(*NewView).View >= v.View:
+	case r.wantedNew != nil && r.wantedNew.body.(*NewView).View <= v.View: // a higher one may be a fable
 		if have := r.wantedNew; have.body.(*NewView).View == v.View && have.Frame.Digest() != m.Frame.Digest() {
 			r.accuse(m.Author(), ReasonEquivocation, have.Frame, m.Frame)
 		}

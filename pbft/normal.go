@@ -302,7 +302,7 @@ func (r *Replica) deliver(seq Seq, d wire.Digest, b *batch) {
 	if b.Time > r.agreed {
 		r.agreed = b.Time
 	}
-	r.store.archive.add(done{seq: seq, digest: d, batch: b}, r.p.Log)
+	r.store.archive.add(done{seq: seq, digest: d, batch: b})
 	if r.next <= seq {
 		r.next = seq + 1
 	}

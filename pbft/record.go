@@ -117,8 +117,13 @@ func (r *Replica) logMark() {
 // older ones are dropped (D4): D, the view with its view-change and NewView,
 // the stable certificate, own checkpoints above it, own votes of this view,
 // certificates and bodies above it, and every slot executed above flushed, the
-// slot up to which the rows are durable.
-func (r *Replica) Carry(flushed Seq, out *Effects) {
+// slot up to which the rows are durable. It reports false, and nothing may be
+// dropped, if such a slot's bodies stand nowhere but in the log.
+func (r *Replica) Carry(flushed Seq, out *Effects) bool {
+	from := min(r.stable.seq(), flushed, r.low) + 1
+	if r.ordered > flushed && r.store.archive.at(flushed+1) == nil || r.ordered > r.low && r.store.archive.at(r.low+1) == nil {
+		return false
+	}
 	r.eff = out
 	r.logMark()
 	if r.view > 0 {
@@ -150,7 +155,7 @@ func (r *Replica) Carry(flushed Seq, out *Effects) {
 			r.logBatch(b)
 		}
 	}
-	for seq := min(r.stable.seq(), flushed, r.low) + 1; seq <= r.low+r.p.Log; seq++ {
+	for seq := from; seq <= r.low+r.p.Log; seq++ {
 		if s := r.peek(seq); s != nil && seq > r.low {
 			if s.own != nil {
 				carry(s.own.body.(*Vote).Digest)
@@ -172,4 +177,5 @@ func (r *Replica) Carry(flushed Seq, out *Effects) {
 		}
 	}
 	r.eff = nil
+	return true
 }

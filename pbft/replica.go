@@ -265,7 +265,8 @@ func (r *Replica) Wants(from int, m *Message) bool {
 }
 
 // wants reports whether a vote would be news. Once a slot has what it needs
-// of the present view, further equal prepares are not checked.
+// of the present view, further equal prepares are not checked, but in every
+// sampled slot: who tells others something else is caught by what is held here.
 func (s *slot) wants(m *Message, v *Vote, q int) bool {
 	switch m.Kind() {
 	case KindPrePrepare:
@@ -278,7 +279,7 @@ func (s *slot) wants(m *Message, v *Vote, q int) bool {
 		if have := s.prepares[m.Author()]; have != nil && *have.body.(*Vote) == *v {
 			return false
 		}
-		if s.certain && s.cert != nil && s.cert.Vote == *v {
+		if s.certain && s.cert != nil && s.cert.Vote == *v && v.Seq%sampled != 0 {
 			return false
 		}
 	}

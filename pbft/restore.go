@@ -292,7 +292,7 @@ func (s *Restore) replay(r *Replica) {
 		first--
 	}
 	for seq := first; seq <= r.ordered; seq++ {
-		r.store.archive.add(done{seq: seq, digest: s.executed[seq], batch: s.batch(r, seq)}, r.p.Log)
+		r.store.archive.add(done{seq: seq, digest: s.executed[seq], batch: s.batch(r, seq)})
 	}
 	for seq := r.ordered + 1; seq <= s.last; seq++ {
 		b := s.batch(r, seq)
@@ -301,6 +301,7 @@ func (s *Restore) replay(r *Replica) {
 		}
 		r.deliver(seq, s.executed[seq], b)
 	}
+	r.store.archive.trim(r.low, r.p.Log)
 }
 
 // batch returns the whole batch that the log says was executed at seq, or nil.

@@ -220,19 +220,23 @@ func (r *Replica) witnessed() Seq {
 	return 0
 }
 
-// checkBehind finds out that so many replicas no longer keep the next slot
-// that f+1 equal claims of it cannot come: only a state transfer helps.
+// checkBehind finds out that f+1 equal claims of the next slot do not come,
+// though all but f others have answered: only a state transfer helps. If a
+// claim comes after all, it is over.
 func (r *Replica) checkBehind() {
 	if r.behind || r.stable.seq() <= r.ordered {
 		return
 	}
-	gone := 0
+	gone, able := 0, 0
 	for id := range r.peers {
-		if p := &r.peers[id]; id != r.self && p.base > r.ordered && len(p.claims) == 0 {
+		p := &r.peers[id]
+		if _, ok := p.claim(r.ordered + 1); ok {
+			able++
+		} else if id != r.self && p.base > r.ordered {
 			gone++
 		}
 	}
-	if int(r.n)-1-gone < r.n.Weak() {
+	if able < r.n.Weak() && gone > 0 && able+gone >= int(r.n)-1-r.n.F() {
 		r.behind = true
 		r.event(Event{Kind: EventBehind, Peer: -1, Seq: r.stable.seq()})
 	}

@@ -124,15 +124,15 @@ func (r *Replica) countChanges() {
 	}
 }
 
-// isComplete reports whether the content of every certificate is held, and
-// fetches what is not.
+// isComplete reports whether the content of every certificate above the stable
+// checkpoint is held, and fetches what is not: below it nobody need have it.
 func (r *Replica) isComplete(c *change) bool {
 	if c.complete {
 		return true
 	}
 	c.complete = true
 	for i := range c.Prepared {
-		if r.content(c.Prepared[i].Digest, c.author) == nil {
+		if c.Prepared[i].Seq > r.stable.seq() && r.content(c.Prepared[i].Digest, c.author) == nil {
 			c.complete = false
 		}
 	}

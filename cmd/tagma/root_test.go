@@ -1,0 +1,270 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/tagma-db/tagma/client"
+	"github.com/tagma-db/tagma/kv"
+	"github.com/tagma-db/tagma/pbft"
+)
+
+// tagma runs one command line in this process.
+func tagma(t *testing.T, stdin string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, err bytes.Buffer
+	a := &app{in: strings.NewReader(stdin), out: &out, err: &err}
+	code = a.run(t.Context(), args)
+	return code, out.String(), err.String()
+}
+
+func TestExitCodes(t *testing.T) {
+	notDone := &client.Error{Outcome: pbft.OutcomeNotDone, Cause: "cause", Next: "next"}
+	unknown := &client.Error{Outcome: pbft.OutcomeUnknown, Cause: "cause", Next: "next"}
+	for _, c := range []struct {
+		err     error
+		code    int
+		outcome string
+	}{
+		{notDone, exitFailed, "not done"},
+		{fmt.Errorf("wrapped: %w", notDone), exitFailed, "not done"},
+		{unknown, exitUnknown, "unknown"},
+		{&failure{cause: "cause", next: "next"}, exitFailed, "not done"},
+		{&failure{cause: "cause", next: "next", err: unknown}, exitUnknown, "unknown"},
+		{usage("next", "cause"), exitUsage, "usage"},
+		{errors.New("disk"), exitFailed, "not done"},
+		{os.ErrNotExist, exitFailed, "not done"},
+		{&client.Error{Outcome: pbft.OutcomeNotDone, Cause: "cause", Next: "next", Err: kv.CodeCompacted}, exitFailed, "not done"},
+	} {
+		code, outcome, cause, _ := explain(c.err)
+		if code != c.code || outcome != c.outcome || cause == "" {
+			t.Errorf("%v: code %d, outcome %q, cause %q", c.err, code, outcome, cause)
+		}
+	}
+}
+
+func TestUsageErrors(t *testing.T) {
+	empty := t.TempDir()
+	for _, c := range []struct {
+		line string
+		want string
+	}{
+		{"frobnicate", `unknown command "frobnicate"`},
+		{"--frobnicate", "unknown flag: --frobnicate"},
+		{"get --frobnicate a", "unknown flag: --frobnicate"},
+		{"get", "takes a key"},
+		{"get a b c", "takes a key"},
+		{"get --limit x a", "invalid argument"},
+		{"get --limit -1 a", "are not negative"},
+		{"get --order SIDEWAYS a", "unknown order"},
+		{"get --keys-only --count-only a", "exclude each other"},
+		{"get --prefix a b", "take one key"},
+		{"get -w yaml a", "unknown output format"},
+		{"get -w table --print-value-only a", "goes with -w simple"},
+		{"put", "takes a key and a value"},
+		{"del --prefix --from-key a", "exclude each other"},
+		{"compaction now", "is not a revision"},
+		{"load", "takes a file"},
+		{"load - --from-line 0", "--from-line is 0"},
+		{"dump x", "takes no arguments"},
+		{"init", "--dir is missing"},
+		{"init --dir " + empty, "either --nodes or --node"},
+		{"init --dir " + empty + " --nodes 4 --node a", "either --nodes or --node"},
+		{"init --dir " + empty + " --nodes 65", "1 to 64 nodes"},
+		{"init --dir " + empty + " --node a:x", "names no node"},
+		{"init --dir " + empty + " --node a --node a", "have one address"},
+		{"demo --nodes 0", "1 to 64 nodes"},
+		{"start", "takes the folder of a node"},
+		{"start x --log-level loud", "unknown --log-level"},
+		{"start x --byzantine rude", "unknown behaviour"},
+		{"bench --workload pray", "unknown workload"},
+		{"bench --callers 0", "--callers is 0"},
+		{"sim --runs 0", "--runs is 0"},
+		{"sim --tier model", "not built"},
+		{"sim --story s --runs 2", "one run, not 2"},
+		{"config frobnicate", "unknown command"},
+		{"config check", "takes a folder"},
+		{"version x", "takes no arguments"},
+	} {
+		code, stdout, stderr := tagma(t, "", strings.Fields(c.line)...)
+		if code != exitUsage || !strings.Contains(stderr, c.want) || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, "; ") || stdout != "" {
+			t.Errorf("%s: exit %d, stdout %q, stderr %q, want %q", c.line, code, stdout, stderr, c.want)
+		}
+	}
+	if entries, err := os.ReadDir(empty); err != nil || len(entries) > 0 {
+		t.Errorf("init left %v, %v", entries, err)
+	}
+}
+
+func TestErrorsAsJSON(t *testing.T) {
+	code, _, stderr := tagma(t, "", "get", "a", "-w", "json", "--dir", t.TempDir())
+	var e map[string]string
+	if err := json.Unmarshal([]byte(stderr), &e); err != nil || code != exitFailed {
+		t.Fatalf("exit %d, %v: %s", code, err, stderr)
+	}
+	if e["error"] == "" || e["outcome"] != "not done" || !strings.Contains(e["next"], "tagma demo") || len(e) != 3 {
+		t.Errorf("%v", e)
+	}
+}
+
+func TestVariables(t *testing.T) {
+	t.Setenv("TAGMA_DIR", filepath.Join(t.TempDir(), "elsewhere"))
+	code, _, stderr := tagma(t, "", "get", "a")
+	if code != exitFailed || !strings.Contains(stderr, "elsewhere") {
+		t.Errorf("exit %d: %s", code, stderr)
+	}
+	code, _, stderr = tagma(t, "", "get", "a", "--dir", "given")
+	if code != exitFailed || !strings.Contains(stderr, "given") {
+		t.Errorf("a flag does not outweigh its variable: exit %d: %s", code, stderr)
+	}
+	t.Setenv("TAGMA_WRITE_OUT", "json")
+	if _, stdout, _ := tagma(t, "", "version"); !strings.HasPrefix(stdout, "{") {
+		t.Errorf("%s", stdout)
+	}
+	t.Setenv("TAGMA_TIMEOUT", "soon")
+	code, _, stderr = tagma(t, "", "get", "a")
+	if code != exitUsage || !strings.Contains(stderr, "TAGMA_TIMEOUT") {
+		t.Errorf("exit %d: %s", code, stderr)
+	}
+}
+
+// TestHelp: every command has a help text with an example.
+func TestHelp(t *testing.T) {
+	root := (&app{}).root()
+	for _, cmd := range root.Commands() {
+		if !cmd.HasSubCommands() && (cmd.Short == "" || cmd.Example == "") {
+			t.Errorf("%s has no help or no example", cmd.Name())
+		}
+		for _, sub := range cmd.Commands() {
+			if sub.Short == "" || sub.Example == "" {
+				t.Errorf("%s %s has no help or no example", cmd.Name(), sub.Name())
+			}
+		}
+	}
+	for _, args := range [][]string{{}, {"--help"}, {"get", "--help"}, {"completion", "bash"}} {
+		code, stdout, stderr := tagma(t, "", args...)
+		if code != exitDone || stdout == "" || stderr != "" {
+			t.Errorf("%v: exit %d, stderr %q", args, code, stderr)
+		}
+	}
+}
+
+func TestInitAndCheck(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "deep", "c")
+	code, _, stderr := tagma(t, "", "init", "--dir", dir, "--node", "a.example", "--node", "[::1]:7@east", "--node", "c:9000", "--node", "d")
+	if code != exitDone {
+		t.Fatalf("exit %d: %s", code, stderr)
+	}
+	g, err := client.ReadGenesis(filepath.Join(dir, "client", client.GenesisFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g.Name != "c" || g.Demo || g.Nodes[0].Address != "a.example:7400" || g.Nodes[1].Address != "[::1]:7" || g.Nodes[1].Zone != "east" {
+		t.Errorf("%+v", g)
+	}
+	check := func(folder string, want int) string {
+		t.Helper()
+		code, stdout, stderr := tagma(t, "", "config", "check", folder)
+		if code != want {
+			t.Errorf("check %s: exit %d, want %d: %s%s", folder, code, want, stdout, stderr)
+		}
+		return stdout
+	}
+	check(dir, exitDone)
+	check(filepath.Join(dir, "node-1"), exitDone)
+	if code, _, stderr := tagma(t, "", "init", "--dir", dir, "--nodes", "4"); code != exitFailed || !strings.Contains(stderr, "not empty") {
+		t.Errorf("a second init: exit %d: %s", code, stderr)
+	}
+	if code, _, stderr := tagma(t, "", "start", filepath.Join(dir, "node-0"), "--byzantine", "lie"); code != exitUsage || !strings.Contains(stderr, "real cluster") {
+		t.Errorf("--byzantine: exit %d: %s", code, stderr)
+	}
+	os.Chmod(filepath.Join(dir, "node-1", client.KeyFile), 0o644)
+	if out := check(dir, exitBad); !strings.Contains(out, "chmod 600") {
+		t.Errorf("%s", out)
+	}
+	os.Chmod(filepath.Join(dir, "node-1", client.KeyFile), 0o600)
+	other := filepath.Join(t.TempDir(), "other")
+	tagma(t, "", "init", "--dir", other, "--nodes", "4")
+	copyFile(t, filepath.Join(other, "client", client.GenesisFile), filepath.Join(dir, "node-2", client.GenesisFile))
+	if out := check(dir, exitBad); !strings.Contains(out, "different clusters") {
+		t.Errorf("%s", out)
+	}
+	if code, _, stderr := tagma(t, "", "config", "check", t.TempDir()); code != exitFailed || !strings.Contains(stderr, "holds no cluster") {
+		t.Errorf("exit %d: %s", code, stderr)
+	}
+}
+
+func copyFile(t *testing.T, from, to string) {
+	t.Helper()
+	content, err := os.ReadFile(from)
+	if err == nil {
+		err = os.WriteFile(to, content, 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDemoRefusals(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "demo")
+	for line, want := range map[string]string{
+		"--byzantine 4=lie":                   "names no node",
+		"--byzantine lie":                     "names no node",
+		"--byzantine 1=rude":                  "unknown behaviour",
+		"--byzantine 1=lie --byzantine 2=lie": "cannot stand 2 that misbehave",
+		"--nodes 7":                           "holds a cluster of 4 nodes, not 7",
+	} {
+		if line == "--nodes 7" {
+			tagma(t, "", "init", "--dir", dir, "--nodes", "4", "--demo")
+		}
+		code, _, stderr := tagma(t, "", append([]string{"demo", "--dir", dir}, strings.Fields(line)...)...)
+		if code != exitUsage || !strings.Contains(stderr, want) {
+			t.Errorf("%s: exit %d: %s", line, code, stderr)
+		}
+		if _, err := os.Stat(dir); err == nil {
+			if err := os.RemoveAll(dir); err != nil {
+				t.Fatal(err)
+			}
+			if line != "--nodes 7" {
+				t.Errorf("%s: refused, and yet it made the folder", line)
+			}
+		}
+	}
+	real := filepath.Join(t.TempDir(), "real")
+	tagma(t, "", "init", "--dir", real, "--nodes", "4")
+	for _, extra := range []string{"", "--fresh"} {
+		code, _, stderr := tagma(t, "", append([]string{"demo", "--dir", real}, strings.Fields(extra)...)...)
+		if code != exitFailed || !strings.Contains(stderr, "real cluster") {
+			t.Errorf("a real cluster: exit %d: %s", code, stderr)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(real, "node-0")); err != nil {
+		t.Errorf("--fresh deleted a real cluster: %v", err)
+	}
+}
+
+func TestExplain(t *testing.T) {
+	code, stdout, _ := tagma(t, "", "config", "explain")
+	for _, name := range []string{"view_timeout_ticks", "50 (500ms)", "checkpoint_interval_slots", "session_expiry", "8 KiB"} {
+		if code != exitDone || !strings.Contains(stdout, name) {
+			t.Errorf("exit %d, %q is missing in\n%s", code, name, stdout)
+		}
+	}
+}
+
+func TestInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out, err bytes.Buffer
+	a := &app{in: strings.NewReader(""), out: &out, err: &err}
+	if code := a.run(ctx, []string{"sim", "--runs", "5"}); code != exitFailed || !strings.Contains(err.String(), "interrupted") {
+		t.Errorf("exit %d: %s", code, err.String())
+	}
+}

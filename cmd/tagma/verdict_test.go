@@ -1,0 +1,158 @@
+package main
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tagma-db/tagma/auth"
+	"github.com/tagma-db/tagma/client"
+	"github.com/tagma-db/tagma/pbft"
+	"github.com/tagma-db/tagma/wire"
+)
+
+// group is a group of four and what all its replicas answer when all is well.
+type group struct {
+	cfg     *pbft.Config
+	signers []auth.Signer
+	answers [][]client.Answer
+	probes  []client.Probe
+}
+
+func newGroup() *group {
+	g := &group{cfg: &pbft.Config{Params: pbft.Defaults()}, answers: make([][]client.Answer, 2)}
+	for id := range 4 {
+		s := auth.NewSigner(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{byte(id + 1)}, 32)))
+		g.signers = append(g.signers, s)
+		g.cfg.Members = append(g.cfg.Members, s.Public())
+		g.probes = append(g.probes, client.Probe{ID: id, Connected: true, Report: &pbft.Report{View: 1, Active: true, Stable: 4, Executed: 7}})
+		for i := range g.answers {
+			g.answers[i] = append(g.answers[i], client.Answer{Reply: &pbft.Reply{Status: pbft.Done, Seq: pbft.Seq(6 + i)}})
+		}
+	}
+	return g
+}
+
+// prepare is a signed vote of replica id.
+func (g *group) prepare(id int, digest byte) *wire.Frame {
+	var w wire.Writer
+	w.U64(1)
+	w.U64(5)
+	w.Raw(append([]byte{digest}, make([]byte, 31)...))
+	h := wire.Header{Kind: uint8(pbft.KindPrepare), Cluster: g.cfg.Cluster, Group: g.cfg.Group, Epoch: g.cfg.Epoch, Author: uint16(id)}
+	return wire.EncodeSigned(h, w.B, g.signers[id].Sign)
+}
+
+func (g *group) accuse(by, culprit int, first, second *wire.Frame) {
+	r := g.probes[by].Report
+	r.Evidence = append(r.Evidence, pbft.Evidence{Culprit: culprit, Reason: pbft.ReasonEquivocation, First: first, Second: second})
+}
+
+func (g *group) lose(id int) {
+	for i := range g.answers {
+		g.answers[i][id] = client.Answer{}
+	}
+	g.probes[id].Report = nil
+}
+
+func TestJudge(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		change  func(*group)
+		verdict [4]string
+		reason  string // of the first that is not ok
+		canLose int
+	}{
+		{"all is well", func(*group) {}, [4]string{"ok", "ok", "ok", "ok"}, "", 1},
+		{"no connection", func(g *group) {
+			g.lose(0)
+			g.probes[0].Connected, g.probes[0].Failure = false, "refused"
+		}, [4]string{"down", "ok", "ok", "ok"}, "refused", 0},
+		{"mute", func(g *group) { g.lose(2) }, [4]string{"ok", "ok", "silent", "ok"}, "answers nothing", 0},
+		{"another result", func(g *group) { g.answers[1][3].Reply.Digest[0] = 1 }, [4]string{"ok", "ok", "ok", "lying"}, "differ from those of f+1", 0},
+		{"another slot", func(g *group) { g.answers[0][0].Reply.Seq = 9 }, [4]string{"lying", "ok", "ok", "ok"}, "differ", 0},
+		{"signed evidence from one", func(g *group) { g.accuse(1, 2, g.prepare(2, 1), g.prepare(2, 2)) },
+			[4]string{"ok", "ok", "lying", "ok"}, "equivocation, proven by two frames that it signed", 0},
+		{"the same frame twice is none", func(g *group) { g.accuse(1, 2, g.prepare(2, 1), g.prepare(2, 1)) },
+			[4]string{"ok", "ok", "ok", "ok"}, "", 1},
+		{"frames of another are none", func(g *group) { g.accuse(1, 2, g.prepare(3, 1), g.prepare(3, 2)) },
+			[4]string{"ok", "ok", "ok", "ok"}, "", 1},
+		{"a word from one is none", func(g *group) { g.accuse(1, 2, g.prepare(2, 1), nil) }, [4]string{"ok", "ok", "ok", "ok"}, "", 1},
+		{"a word from f+1", func(g *group) {
+			g.accuse(1, 2, g.prepare(2, 1), nil)
+			g.accuse(3, 2, g.prepare(2, 1), nil)
+		}, [4]string{"ok", "ok", "lying", "ok"}, "says more than f replicas", 0},
+		{"a word on itself is none", func(g *group) {
+			g.accuse(2, 2, g.prepare(2, 1), nil)
+			g.accuse(3, 2, g.prepare(2, 1), nil)
+		}, [4]string{"ok", "ok", "ok", "ok"}, "", 1},
+		{"repairing", func(g *group) {
+			g.probes[1].Report.State = "repairing: needs state transfer"
+			g.answers[0][1], g.answers[1][1] = client.Answer{}, client.Answer{}
+		}, [4]string{"ok", "repairing", "ok", "ok"}, "needs state transfer", 0},
+		{"late", func(g *group) { g.answers[0][1].After = time.Second }, [4]string{"ok", "slow", "ok", "ok"}, "after f+1 others", 0},
+		{"far behind", func(g *group) {
+			for _, id := range []int{0, 2, 3} {
+				g.probes[id].Report.Executed = 1000
+			}
+		}, [4]string{"ok", "slow", "ok", "ok"}, "993 slots behind", 0},
+		{"one answer of two", func(g *group) { g.answers[1][1] = client.Answer{} }, [4]string{"ok", "slow", "ok", "ok"}, "1 of 2", 0},
+		{"no report", func(g *group) { g.probes[1].Report = nil }, [4]string{"ok", "slow", "ok", "ok"}, "no question", 0},
+		{"the group stands still", func(g *group) {
+			for id := range 4 {
+				for i := range g.answers {
+					g.answers[i][id] = client.Answer{}
+				}
+			}
+		}, [4]string{"unknown", "unknown", "unknown", "unknown"}, "does not answer", 0},
+		{"a liar cannot move the group's numbers", func(g *group) { g.probes[0].Report.View, g.probes[0].Report.Executed = 1<<40, 1<<40 },
+			[4]string{"ok", "ok", "ok", "ok"}, "", 1},
+	} {
+		g := newGroup()
+		c.change(g)
+		s := judge(g.cfg, g.answers, g.probes, nil)
+		first := ""
+		for id, r := range s.Replicas {
+			if r.Verdict != c.verdict[id] {
+				t.Errorf("%s: replica %d is %s (%s), want %s", c.name, id, r.Verdict, r.Reason, c.verdict[id])
+			}
+			if first == "" && r.Verdict != verdictOK {
+				first = r.Reason
+			}
+		}
+		if !strings.Contains(first, c.reason) || s.Healthy != (first == "") || s.CanLose != c.canLose || s.F != 1 || s.View > 1 {
+			t.Errorf("%s: reason %q, %+v", c.name, first, s)
+		}
+	}
+}
+
+func TestJudgeRemembers(t *testing.T) {
+	g := newGroup()
+	s := judge(g.cfg, g.answers, g.probes, [][]string{nil, {"seen before"}, nil, nil})
+	if s.Replicas[1].Verdict != verdictLying || s.Replicas[1].Reason != "seen before" {
+		t.Errorf("%+v", s.Replicas[1])
+	}
+}
+
+// TestStatusJSON pins the fields that scripts rely on.
+func TestStatusJSON(t *testing.T) {
+	g := newGroup()
+	g.answers[1][3].Reply.Digest[0] = 1
+	text, err := json.Marshal(statusReport{Format: 1, Cluster: "c", Groups: []groupStatus{judge(g.cfg, g.answers, g.probes, nil)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{
+		`{"format":1,"cluster":"c","epoch":0,"groups":[{"group":0,"n":4,"f":1,"view":1,"primary":1,"stable":4,"executed":7,"healthy":false,"can_lose":0,"replicas":[`,
+		`{"id":0,"role":"backup","verdict":"ok","reason":"","lag":0,"evidence":[]}`,
+		`{"id":1,"role":"primary",`,
+		`{"id":3,"role":"backup","verdict":"lying","reason":"its replies differ from those of f+1 others","lag":0,"evidence":["its replies differ from those of f+1 others"]}`,
+	} {
+		if !strings.Contains(string(text), part) {
+			t.Errorf("%s is not in\n%s", part, text)
+		}
+	}
+}
