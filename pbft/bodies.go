@@ -12,6 +12,7 @@ type batch struct {
 	whole    bool // all requests are held
 	bad      bool // breaks a bound: no correct replica prepares it
 	logged   bool // a record in the live log holds it
+	early    bool // came before a pre-prepare that names it
 }
 
 // store is content by digest. What nothing refers to any more is dropped at
@@ -64,6 +65,14 @@ func (t *store) addBatch(f *wire.Frame, b *Batch) *batch {
 	x := &batch{Batch: *b, frame: f}
 	t.batches[d] = x
 	return x
+}
+
+// named learns that an accepted pre-prepare names a batch.
+func (t *store) named(d wire.Digest) {
+	if b := t.batches[d]; b != nil && b.early {
+		b.early = false
+		t.early--
+	}
 }
 
 // batch returns a whole batch that is known to be held.
@@ -156,7 +165,7 @@ func (r *Replica) onBatch(from int, m *Message, b *Batch) {
 	case r.store.find(d) != nil:
 	case from == r.cfg.Primary(r.view) && r.store.early < int(2*r.p.Window):
 		r.store.early++
-		r.store.addBatch(m.Frame, b)
+		r.store.addBatch(m.Frame, b).early = true
 	default:
 		r.event(Event{Kind: EventIgnored, Reason: ReasonUnwanted, Peer: from, Of: KindBatch})
 	}
@@ -257,7 +266,7 @@ func (r *Replica) sweep() {
 		if b == nil || fresh.batches[d] != nil {
 			return
 		}
-		fresh.batches[d] = b
+		fresh.batches[d], b.early = b, false
 		for _, q := range b.Requests {
 			if have := old.requests[q]; have != nil {
 				fresh.requests[q] = have

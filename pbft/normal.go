@@ -121,6 +121,7 @@ func (r *Replica) onPrePrepare(m *Message, v *Vote) {
 		return
 	}
 	s.proposal, s.arrived = m, r.now
+	r.store.named(v.Digest)
 	r.advance(s)
 }
 
