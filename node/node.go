@@ -197,7 +197,7 @@ func (n *Node) recover() (err error) {
 		}
 	}
 	n.host, err = host.Open(host.Options{
-		Config: n.cfg, Self: n.folder.id, Signer: signer, Verifier: auth.Ed25519{}, Machine: n.o.Machine,
+		Config: n.cfg, Self: n.folder.id, Signer: signer, Verifier: newTables(n.knownKeys()), Machine: n.o.Machine,
 		Store: n.rows, Log: log, Outbox: outbox, Sessions: host.DefaultSessions(),
 		Allowed: func(key auth.PublicKey) bool { return n.allowed[transport.Key(key)] },
 		Event:   n.event,
@@ -217,6 +217,15 @@ func (n *Node) recover() (err error) {
 	}
 	n.wantSync = n.host.NeedsSync()
 	return nil
+}
+
+// knownKeys are the members and then the clients of the genesis.
+func (n *Node) knownKeys() []auth.PublicKey {
+	keys := append([]auth.PublicKey(nil), n.cfg.Members...)
+	for key := range n.allowed {
+		keys = append(keys, auth.PublicKey(key))
+	}
+	return keys
 }
 
 // ID is the replica's index in its group.
