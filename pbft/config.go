@@ -57,7 +57,6 @@ const (
 	MaxClaims     = 64      // batch digests in a Status
 	MaxFetch      = 64      // digests in a Fetch
 	MaxSlots      = 4096    // slots of a view-change
-	sampled       = 4       // in one slot of so many every prepare is checked and held
 	maxSeq        = 1 << 62 // sums of what is decoded do not overflow
 	maxView       = 1 << 62
 	maxViewJump   = 1 << 32 // a peer's view further above ours is refused

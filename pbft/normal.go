@@ -122,6 +122,11 @@ func (r *Replica) onPrePrepare(m *Message, v *Vote) {
 	}
 	s.proposal, s.arrived = m, r.now
 	r.store.named(v.Digest)
+	for _, p := range s.prepares {
+		if p != nil {
+			r.crossCheck(s, p)
+		}
+	}
 	r.advance(s)
 }
 
@@ -144,10 +149,17 @@ func (r *Replica) onPrepare(m *Message, v *Vote) {
 		return
 	}
 	s.prepares[m.Author()] = m
-	if v.View == r.view && s.proposal != nil && s.proposal.body.(*Vote).Digest != v.Digest {
+	r.crossCheck(s, m)
+	r.advance(s)
+}
+
+// crossCheck exposes a prepare that contradicts the accepted pre-prepare: its
+// author lies, or the primary does.
+func (r *Replica) crossCheck(s *slot, m *Message) {
+	v := m.body.(*Vote)
+	if r.active && v.View == r.view && s.proposal != nil && s.proposal.body.(*Vote).Digest != v.Digest {
 		r.expose(m, s.proposal)
 	}
-	r.advance(s)
 }
 
 // expose sends all others two votes that do not go together, so that who

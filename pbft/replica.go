@@ -251,7 +251,7 @@ func (r *Replica) Wants(from int, m *Message) bool {
 		if s == nil {
 			return true
 		}
-		return s.wants(m, b, int(r.n.Quorum()))
+		return s.wants(m, b)
 	case *Checkpoint:
 		return m.Author() == r.self || b.Seq >= r.low
 	case *ViewChange:
@@ -264,10 +264,9 @@ func (r *Replica) Wants(from int, m *Message) bool {
 	return true
 }
 
-// wants reports whether a vote would be news. Once a slot has what it needs
-// of the present view, further equal prepares are not checked, but in every
-// sampled slot: who tells others something else is caught by what is held here.
-func (s *slot) wants(m *Message, v *Vote, q int) bool {
+// wants reports whether a vote would be news. Prepares beyond a quorum are
+// checked and held too: who tells others something else is caught by them.
+func (s *slot) wants(m *Message, v *Vote) bool {
 	switch m.Kind() {
 	case KindPrePrepare:
 		for _, have := range []*Message{s.proposal, s.future} {
@@ -277,9 +276,6 @@ func (s *slot) wants(m *Message, v *Vote, q int) bool {
 		}
 	case KindPrepare:
 		if have := s.prepares[m.Author()]; have != nil && *have.body.(*Vote) == *v {
-			return false
-		}
-		if s.certain && s.cert != nil && s.cert.Vote == *v && v.Seq%sampled != 0 {
 			return false
 		}
 	}
