@@ -103,6 +103,9 @@ func (h *Host) execute(o *pbft.Ordered) {
 func (h *Host) executeRequest(t *tracked, q *pbft.Request) {
 	space := t.scope(q.Keyspace, partSessions)
 	s := h.openSession(space, q, h.state.time)
+	if t.visited > maxVisits && s.verdict == verdictRun {
+		s.verdict = verdictLater // this batch has cost enough
+	}
 	switch s.verdict {
 	case verdictRun:
 	case verdictDone: // executed before, this number or this very request: skipped
@@ -120,7 +123,10 @@ func (h *Host) executeRequest(t *tracked, q *pbft.Request) {
 	left := pbft.MaxResult - 4*q.Count
 	q.Each(func(op []byte) {
 		call.Op = op
-		result := h.o.Machine.Execute(rows, call)
+		var result []byte
+		if t.visited <= maxVisits {
+			result = h.o.Machine.Execute(rows, call)
+		}
 		if len(result) > left {
 			result = nil // too large: an empty result says so
 		}
@@ -144,15 +150,24 @@ func (h *Host) designated(q *pbft.Request) int {
 
 // reply answers the client of q.
 func (h *Host) reply(q *pbft.Request, p pbft.Reply) {
+	if h.o.Store.Err() != nil {
+		return // made from rows that could not be read (D6)
+	}
 	p.Session, p.Number, p.View = q.Session, q.Number, h.replica.View()
 	h.o.Outbox.ToClient(q.Client, p.Frame(h.cfg, h.o.Self))
 }
 
+// maxVisits is how many rows the scans of one batch may pass: about a third of
+// a second. What comes after it in the batch is refused, or answered as too
+// large if it stands in a request that has begun.
+const maxVisits = 2 << 20
+
 // tracked is the store as a batch sees it: every write goes into the running
 // digest of the state root.
 type tracked struct {
-	store Store
-	hash  interface {
+	store   Store
+	visited int // rows that scans have passed
+	hash    interface {
 		Write(b []byte) (int, error)
 		Sum(into []byte) []byte
 	}
@@ -182,7 +197,7 @@ func (t *tracked) scope(keyspace []byte, part byte) *scoped {
 
 // scoped is the rows under one prefix.
 type scoped struct {
-	t      *tracked // nil: read only
+	t      *tracked
 	store  machine.Rows
 	prefix []byte
 	buffer []byte
@@ -217,10 +232,16 @@ func (s *scoped) bounds(lo, hi []byte) (from, to []byte) {
 
 func (s *scoped) Scan(lo, hi []byte, yield func(key, value []byte) bool) {
 	from, to := s.bounds(lo, hi)
-	s.store.Scan(from, to, func(key, value []byte) bool { return yield(key[len(s.prefix):], value) })
+	s.store.Scan(from, to, func(key, value []byte) bool {
+		s.t.visited++
+		return yield(key[len(s.prefix):], value)
+	})
 }
 
 func (s *scoped) ScanBack(lo, hi []byte, yield func(key, value []byte) bool) {
 	from, to := s.bounds(lo, hi)
-	s.store.ScanBack(from, to, func(key, value []byte) bool { return yield(key[len(s.prefix):], value) })
+	s.store.ScanBack(from, to, func(key, value []byte) bool {
+		s.t.visited++
+		return yield(key[len(s.prefix):], value)
+	})
 }

@@ -68,7 +68,6 @@ type Host struct {
 	needSync  bool
 	halt      pbft.Reason
 	stable    pbft.Seq
-	wall      int64 // of the round under way
 }
 
 // gate is sends that wait for a log position.
@@ -126,7 +125,6 @@ type Source struct {
 
 // Begin opens a round.
 func (h *Host) Begin(now pbft.Ticks, wall int64) {
-	h.wall = wall
 	h.step(pbft.Clock{Now: now, Wall: wall})
 }
 

@@ -110,9 +110,25 @@ func (h *Host) judgeFresh(rows machine.Rows, s *session, q *pbft.Request, now in
 	switch {
 	case opened < now-s.limits.Expiry, opened <= floor(rows, q):
 		s.verdict, s.status = verdictError, pbft.Expired
-	case opened > now+s.limits.Expiry, q.Number > q.Acked+s.limits.Window:
+	case opened > now+s.limits.Expiry, q.Number > q.Acked+s.limits.Window,
+		opened > now && countFuture(rows, q, now) >= s.limits.Records/2:
 		s.verdict = verdictLater
 	}
+}
+
+// countFuture counts the client's sessions that were opened later than now:
+// by a clock that is fast. They take at most half of the records, so that the
+// floor need never rise beyond now.
+func countFuture(rows machine.Rows, q *pbft.Request, now int64) int {
+	count := 0
+	lo := append([]byte{rowSession}, q.Client[:]...)
+	rows.Scan(lo, after(lo), func(key, _ []byte) bool {
+		if sessionOf(key).Opened() > now {
+			count++
+		}
+		return true
+	})
+	return count
 }
 
 func floorKey(q *pbft.Request) []byte { return append([]byte{rowFloor}, q.Client[:]...) }
@@ -154,7 +170,6 @@ func (s *session) save(rows machine.Rows, q *pbft.Request, p *pbft.Reply, now in
 		makeRoom(rows, q, now, s.limits)
 	}
 	s.used = now
-	s.top = max(s.top, q.Number)
 	for ; s.acked < q.Acked; s.acked++ {
 		number := s.acked + 1
 		if number > s.top {
@@ -163,6 +178,7 @@ func (s *session) save(rows machine.Rows, q *pbft.Request, p *pbft.Reply, now in
 		}
 		s.drop(rows, q, number, true)
 	}
+	s.top = max(s.top, q.Number)
 	s.kept = max(s.kept, s.acked+1)
 	var w wire.Writer
 	w.U64(uint64(p.Seq))
@@ -223,12 +239,12 @@ func makeRoom(rows machine.Rows, q *pbft.Request, now int64, limits *SessionLimi
 			return true
 		}
 		count++
-		if oldest == nil || used < oldestUsed {
+		if sessionOf(key).Opened() <= now && (oldest == nil || used < oldestUsed) {
 			oldest, oldestUsed = append([]byte(nil), key...), used
 		}
 		return true
 	})
-	if count >= limits.Records {
+	if count >= limits.Records && oldest != nil {
 		over = append(over, oldest)
 		var w wire.Writer
 		w.I64(max(floor(rows, q), sessionOf(oldest).Opened()))
@@ -267,20 +283,23 @@ func (h *Host) read(q *pbft.Request) *scoped {
 
 // Judge implements pbft.Judge from the executed state.
 func (h *Host) Judge(q *pbft.Request, now int64) pbft.Admission {
-	switch h.openSession(h.read(q), q, now).verdict {
+	switch h.openSession(h.read(q), q, h.state.time).verdict {
 	case verdictRun:
 		return pbft.Admissible
-	case verdictLater:
-		return pbft.NotNow
+	case verdictLater: // by the agreed time, which may have stood still for long
+		if h.openSession(h.read(q), q, now).verdict == verdictLater {
+			return pbft.NotNow
+		}
+		return pbft.Admissible // if it has expired, the order will say so
 	}
 	return pbft.Executed
 }
 
 // answered answers a request that has executed or never can, with the full
-// result, and reports whether it did.
+// result, and reports whether it did. Only the executed state decides: what
+// this replica's clock says is no outcome.
 func (h *Host) answered(q *pbft.Request) bool {
-	now := max(h.state.time, h.wall)
-	s := h.openSession(h.read(q), q, now)
+	s := h.openSession(h.read(q), q, h.state.time)
 	switch s.verdict {
 	case verdictDone:
 		p := *s.cache

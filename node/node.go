@@ -210,7 +210,7 @@ func (n *Node) recover() (err error) {
 			}
 			return nil
 		},
-		Clean: fresh || log.Closed(), Boot: log.Boot(), Next: log.Next(),
+		Clean: fresh && log.Boot() == 2 || log.Closed(), Boot: log.Boot(), Next: log.Next(),
 	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", n.o.Dir, err)

@@ -137,6 +137,7 @@ func (r *Replica) content(d wire.Digest, source int) *batch {
 		r.store.want(d, source, r.now)
 		return nil
 	}
+	r.store.batches[d] = b // out of the archive: it is needed again
 	if b.whole {
 		return b
 	}
@@ -150,7 +151,7 @@ func (r *Replica) content(d wire.Digest, source int) *batch {
 	for _, q := range b.requests {
 		size += len(q.frame.Raw())
 	}
-	b.bad = len(b.requests) > r.p.BatchCount || size > r.p.BatchSize && len(b.requests) > 1
+	b.bad = size > r.p.BatchSize && len(b.requests) > 1
 	return b
 }
 
@@ -260,13 +261,16 @@ func (r *Replica) sweep() {
 	old := r.store
 	fresh := newStore()
 	fresh.archive = old.archive
-	fresh.archive.trim(r.low, r.p.Log)
+	fresh.archive.trim(r.low, &r.p)
 	keep := func(d wire.Digest) {
 		b := old.batches[d]
 		if b == nil || fresh.batches[d] != nil {
 			return
 		}
 		fresh.batches[d], b.early = b, false
+		for _, q := range b.requests {
+			fresh.keepRequest(q)
+		}
 		for _, q := range b.Requests {
 			if have := old.requests[q]; have != nil {
 				fresh.requests[q] = have

@@ -18,6 +18,10 @@ func (r *Replica) onRooted(k Checkpoint) {
 			return
 		}
 	}
+	if k.Seq == r.stable.seq() && k != r.stable.Checkpoint {
+		r.halt(ReasonDiverged, r.self, k.Seq)
+		return
+	}
 	if k.Seq <= r.stable.seq() {
 		return
 	}
@@ -125,7 +129,7 @@ func (r *Replica) adopt(s *Stable) {
 	r.logStable(s)
 	r.eff.Stable = s
 	r.event(Event{Kind: EventStable, Peer: -1, Seq: s.Seq, Digest: s.Root})
-	r.timeout = max(r.timeout/2, r.p.ViewTimeout, min(4*r.slowest, r.p.ViewMax))
+	r.timeout = max(r.timeout/2, r.p.ViewTimeout, min(4*r.slowest, r.timeout))
 	r.slowest, r.stalled = 0, false
 	r.statusGap, r.statusAt = r.p.StatusMin, 0
 	if r.next <= r.low {

@@ -224,7 +224,7 @@ func (c *Client) Receive(from int, p *Reply, out *ClientEffects) {
 		c.judgeLate(from, p, out)
 		return
 	}
-	if !p.Status.Definite() && f.replies[from] != nil {
+	if have := f.replies[from]; have != nil && (!p.Status.Definite() || have.Status == Done && p.Status != Done) {
 		return
 	}
 	f.replies[from] = p

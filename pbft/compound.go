@@ -142,7 +142,7 @@ func (d decoder) prepared(r *wire.Reader) (p Prepared) {
 func (d decoder) viewChange(r *wire.Reader) *ViewChange {
 	c := &ViewChange{View: View(r.U64())}
 	c.Stable = d.stable(r)
-	n := r.Count(MaxSlots, minFrame)
+	n := r.Count(int(d.cfg.Params.Log), minFrame)
 	low, last := c.Stable.seq(), c.Stable.seq()
 	for range n {
 		p := d.prepared(r)
@@ -179,7 +179,7 @@ func (d decoder) newView(r *wire.Reader) *NewView {
 		last = ref.Author
 		v.Changes = append(v.Changes, ref)
 	}
-	n = r.Count(MaxSlots, minFrame)
+	n = r.Count(int(d.cfg.Params.Log), minFrame)
 	for i := range n {
 		m := d.frame(r, KindPrePrepare)
 		if m == nil {

@@ -53,7 +53,7 @@ const (
 	MaxOperation  = 3 << 19 // 1.5 MiB, one operation
 	MaxRequest    = 2 << 20 // a request's operations in all
 	MaxOperations = 1024    // operations of a request
-	MaxBatch      = 1024    // digests that a batch can name; Params.BatchCount is what primaries use
+	MaxBatch      = 1024    // digests that a batch can name, whatever Params.BatchCount says
 	MaxClaims     = 64      // batch digests in a Status
 	MaxFetch      = 64      // digests in a Fetch
 	MaxSlots      = 4096    // slots of a view-change
@@ -61,6 +61,7 @@ const (
 	maxView       = 1 << 62
 	maxViewJump   = 1 << 32 // a peer's view further above ours is refused
 	maxReport     = 16      // evidence items in a Report
+	maxEvidence   = 2 << 20 // and their bytes
 	maxAnswers    = 4       // questions of one replica answered in a tick
 )
 

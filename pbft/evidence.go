@@ -3,18 +3,27 @@ package pbft
 import "github.com/tagma-db/tagma/wire"
 
 // accuse records that a replica is shown to be faulty. One item per culprit
-// and reason is kept, at most maxReport in all: more would tell nothing new.
+// and reason is kept, at most maxReport and maxEvidence bytes in all, so that
+// a Report holds them: more would tell nothing new.
 func (r *Replica) accuse(culprit int, why Reason, first, second *wire.Frame) {
 	if culprit == r.self {
 		return // own frames from an earlier life: onOwn judges them
+	}
+	size := len(first.Raw())
+	if second != nil {
+		size += len(second.Raw())
 	}
 	for _, e := range r.evidence {
 		if e.Culprit == culprit && e.Reason == why {
 			return
 		}
+		size += len(e.First.Raw())
+		if e.Second != nil {
+			size += len(e.Second.Raw())
+		}
 	}
 	r.event(Event{Kind: EventEvidence, Reason: why, Peer: culprit, View: r.view})
-	if len(r.evidence) < maxReport {
+	if len(r.evidence) < maxReport && size <= maxEvidence {
 		r.evidence = append(r.evidence, Evidence{culprit, why, first, second})
 	}
 }
@@ -68,7 +77,8 @@ func (r *Replica) onOwn(m Verified) {
 		case b.View > r.view:
 			forgotten = true
 		case b.View == r.view && b.Seq > r.mark+r.p.Window:
-			forgotten = true
+			s := r.peek(b.Seq) // NewView's own pre-prepares may lie beyond D + W
+			forgotten = s == nil || s.own == nil || *s.own.body.(*Vote) != *b
 		case b.View == r.view:
 			s := r.peek(b.Seq)
 			forgotten = s != nil && s.own != nil && *s.own.body.(*Vote) != *b

@@ -149,12 +149,12 @@ func (b *Batch) encode() []byte {
 	return w.B
 }
 
-func decodeBatch(r *wire.Reader) *Batch {
+func decodeBatch(c *Config, r *wire.Reader) *Batch {
 	b := &Batch{Time: r.I64()}
 	if b.Time < 0 {
 		r.Fail()
 	}
-	b.Requests = decodeDigests(r, MaxBatch)
+	b.Requests = decodeDigests(r, min(c.Params.BatchCount, MaxBatch))
 	return b
 }
 

@@ -37,10 +37,21 @@ func (r *Replica) tryNewView() {
 	r.send(ToAll, m.Frame)
 }
 
+// wantsNewView says whether a NewView is worth its many signatures: one that
+// would be taken up, and at most one of each author a tick.
+func (r *Replica) wantsNewView(m *Message, v *NewView) bool {
+	if v.View < r.view || v.View == r.view && r.active || r.peers[m.Author()].opened == r.now+1 {
+		return false
+	}
+	w := r.wantedNew
+	return w == nil || w.body.(*NewView).View >= v.View && w.Frame.Digest() != m.Frame.Digest()
+}
+
 // onNewView fetches the view-changes that a NewView names, checks it against
 // them, and enters the view, or moves on.
 func (r *Replica) onNewView(m *Message, v *NewView) {
 	p := &r.peers[m.Author()]
+	p.opened = r.now + 1
 	switch {
 	case v.View < r.view || v.View == r.view && r.active:
 		r.ignore(m, ReasonOldView)
@@ -55,7 +66,8 @@ func (r *Replica) onNewView(m *Message, v *NewView) {
 		return
 	}
 	p.view = max(p.view, v.View)
-	r.wantedNew, r.newChanges = m, nil
+	r.dropWanted()
+	r.wantedNew = m
 	r.tryAccept()
 }
 
@@ -112,11 +124,26 @@ func (r *Replica) forgetVotes() {
 	}
 }
 
+// dropWanted forgets the wanted NewView and what was fetched for it alone.
+func (r *Replica) dropWanted() {
+	if r.wantedNew != nil {
+		for _, ref := range r.wantedNew.body.(*NewView).Changes {
+			delete(r.store.wants, ref.Digest)
+		}
+	}
+	r.wantedNew = nil
+	if !r.active {
+		r.newChanges = nil
+	}
+}
+
 // refuse moves on from a primary whose NewView does not follow.
 func (r *Replica) refuse(m *Message, v *NewView) {
 	r.accuse(m.Author(), ReasonBadNewView, m.Frame, nil)
-	r.wantedNew, r.newChanges = nil, nil
-	r.leave(v.View+1, ReasonBadNewView)
+	r.dropWanted()
+	if v.View == r.view && !r.active { // else nobody here waits for it
+		r.leave(v.View+1, ReasonBadNewView)
+	}
 }
 
 // enter makes a NewView the start of this replica's view.
@@ -144,7 +171,7 @@ func (r *Replica) enter(m *Message, v *NewView, used []*change, stable *Stable) 
 			return
 		}
 		s := r.slot(vote.Seq)
-		s.proposal, s.arrived = p, r.now
+		s.proposal, s.arrived, s.ripe = p, r.now, r.now
 		if r.isPrimary() {
 			s.voted, s.own = true, p
 		}

@@ -85,7 +85,7 @@ func (r *Replica) proposeBatch(b *Batch) {
 	r.lastTime = b.Time
 	r.next++
 	s := r.slot(v.Seq)
-	s.proposal, s.arrived = m, r.now
+	s.proposal, s.arrived, s.ripe = m, r.now, r.now
 	s.voted, s.own = true, m
 	r.eager(ToAll, f)
 	r.eager(ToAll, m.Frame)
@@ -120,7 +120,7 @@ func (r *Replica) onPrePrepare(m *Message, v *Vote) {
 		}
 		return
 	}
-	s.proposal, s.arrived = m, r.now
+	s.proposal, s.arrived, s.ripe = m, r.now, r.now
 	r.store.named(v.Digest)
 	for _, p := range s.prepares {
 		if p != nil {
@@ -167,7 +167,7 @@ func (r *Replica) crossCheck(s *slot, m *Message) {
 // author and view: it is bounded.
 func (r *Replica) expose(m, proposal *Message) {
 	p := &r.peers[m.Author()]
-	if p.exposed > r.view {
+	if p.exposed > r.view || r.synced < r.votable { // an own NewView must not leak before it is durable (D2)
 		return
 	}
 	p.exposed = r.view + 1
@@ -216,7 +216,7 @@ func (r *Replica) tryVote(s *slot) {
 		return // judged again as the clock moves
 	}
 	m := &Message{Frame: r.signed(KindPrepare, v.encode()), body: &v}
-	s.voted, s.own = true, m
+	s.voted, s.own, s.ripe = true, m, r.now
 	s.prepares[r.self] = m
 	r.logBatch(b)
 	r.logVote(m, s.seq)
@@ -305,6 +305,9 @@ func (r *Replica) execute() {
 		r.logBatch(b)
 		r.deliver(seq, d, b)
 		r.logExecuted(seq, d)
+		if seq%r.p.Window == 0 {
+			r.eff.Sync = true // a catch-up alone starts no sync, and what waits is bounded
+		}
 	}
 }
 
@@ -329,13 +332,16 @@ func (r *Replica) deliver(seq Seq, d wire.Digest, b *batch) {
 		r.pending.remove(q.key())
 	}
 	r.overtaken(s)
+	if next := r.peek(seq + r.p.Window); next != nil && next.proposal != nil {
+		next.ripe = r.now // a primary may send its slots long ahead
+	}
 }
 
-// overtaken counts against the primary a slot that it proposed after the
-// oldest pending request was T old, and without it.
+// overtaken counts against the primary a slot that came within reach of
+// execution after the oldest pending request was T old, and without it.
 func (r *Replica) overtaken(s *slot) {
 	e := r.pending.oldest()
-	if e != nil && s != nil && s.proposal != nil && s.arrived > max(e.arrived, r.start)+r.timeout {
+	if e != nil && s != nil && s.proposal != nil && s.ripe > max(e.arrived, r.start)+r.timeout {
 		e.passed++
 	}
 }

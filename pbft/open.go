@@ -60,7 +60,7 @@ func decodeBody(c *Config, r *wire.Reader, f *wire.Frame) any {
 	case KindRequest:
 		return decodeRequest(r, f)
 	case KindBatch:
-		return decodeBatch(r)
+		return decodeBatch(c, r)
 	case KindPrePrepare, KindPrepare, KindCommit:
 		return decodeVote(r)
 	case KindReply:

@@ -158,6 +158,6 @@ func (p *pending) pick(n quorum.Size, count, size int, admissible func(*Request)
 // unpropose makes every request eligible again: a new view began.
 func (p *pending) unpropose() {
 	for _, e := range p.order {
-		e.proposed, e.passed = false, 0
+		e.proposed, e.relayed, e.passed = false, false, 0
 	}
 }

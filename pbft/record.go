@@ -125,6 +125,9 @@ func (r *Replica) Carry(flushed Seq, out *Effects) bool {
 		return false
 	}
 	r.eff = out
+	for i := range r.awaits { // what memory will count, the log must say
+		r.mark = max(r.mark, r.awaits[i].seq)
+	}
 	r.logMark()
 	if r.view > 0 {
 		var f *wire.Frame

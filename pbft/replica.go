@@ -90,6 +90,7 @@ type peer struct {
 	base     Seq           // claims[i] is said to be executed at base+1+i
 	claims   []wire.Digest // at most MaxClaims
 	asked    Ticks         // when it last asked
+	opened   Ticks         // when its last NewView was opened, plus 1
 	answers  int           // questions of its that were answered in that tick
 	exposed  View          // relayed its conflicting vote of a view below this
 }
@@ -100,6 +101,7 @@ type slot struct {
 	proposal  *Message // accepted pre-prepare of the present view
 	future    *Message // newest pre-prepare of a higher view
 	arrived   Ticks
+	ripe      Ticks      // when it came within reach of execution: in the window, bodies held
 	prepares  []*Message // by author, the newest view
 	commits   []commit   // by author, the newest view
 	cert      *Prepared  // of the highest view, held with its bodies
@@ -259,7 +261,7 @@ func (r *Replica) Wants(from int, m *Message) bool {
 		return m.Author() == r.self || c == nil || b.View > c.View || b.View == c.View && m.Frame.Digest() != c.frame.Digest() ||
 			r.wantsChange(m.Frame.Digest())
 	case *NewView:
-		return b.View > r.view || b.View == r.view && !r.active
+		return r.wantsNewView(m, b)
 	}
 	return true
 }

@@ -301,7 +301,7 @@ func (s *Restore) replay(r *Replica) {
 		}
 		r.deliver(seq, s.executed[seq], b)
 	}
-	r.store.archive.trim(r.low, r.p.Log)
+	r.store.archive.trim(r.low, &r.p)
 }
 
 // batch returns the whole batch that the log says was executed at seq, or nil.

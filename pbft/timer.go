@@ -8,14 +8,15 @@ func (r *Replica) clock(c Clock) {
 		return
 	}
 	wasBehind := r.provablyBehind()
+	paused := c.Now-r.now > r.timeout/2 // the process stood still: nobody else is to blame
 	r.now = c.Now
 	r.fetchDue()
 	r.statusDue()
 	if r.joining || r.stopped {
 		return
 	}
-	if wasBehind {
-		r.start = r.now // ages count from the end of a catch-up
+	if wasBehind || paused {
+		r.start = r.now // ages count from the end of a catch-up, or of the pause
 	}
 	r.requestTimer()
 	r.viewTimer()

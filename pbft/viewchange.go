@@ -169,8 +169,8 @@ func choose(changes []*change, view View) (*Stable, []Vote) {
 				continue
 			}
 			at := p.Seq - low - 1
-			if picks[at].Digest.IsZero() || p.View > from[at] {
-				picks[at].Digest, from[at] = p.Digest, p.View
+			if p.View+1 > from[at] { // from is the view + 1, 0: no certificate yet
+				picks[at].Digest, from[at] = p.Digest, p.View+1
 			}
 		}
 	}

@@ -1,0 +1,91 @@
+package host
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/tagma-db/tagma/auth"
+	"github.com/tagma-db/tagma/pbft"
+	"github.com/tagma-db/tagma/storage"
+)
+
+// acked far above what was ever used.
+func TestAckedIsNoLoop(t *testing.T) {
+	l := newLone(t)
+	l.done(l.request(1, 1, 0, "a"), "a")
+	for _, acked := range []uint64{1 << 16, 1 << 18, 1 << 20} {
+		began := time.Now()
+		p := l.ask(l.request(1, acked+1, acked, "b"))
+		t.Logf("acked %d: %v, %v", acked, p.Status, time.Since(began))
+		if d := time.Since(began); acked == 1<<20 && d > 50*time.Millisecond {
+			t.Fatalf("one request with acked 2^20 holds every replica for %v; with 2^60 for ever, and again at every replay", d)
+		}
+	}
+}
+
+// a fast wall clock makes a definite answer.
+func TestOwnClockDecidesNothing(t *testing.T) {
+	l := newLone(t)
+	l.done(l.request(1, 1, 0, "a"), "a")
+	f := l.request(1, 2, 1, "b")
+	l.wall += l.limits.Expiry + 1000 // this replica's clock alone jumps; agreed time does not
+	l.replies = nil
+	agreed := l.host.state.time
+	l.host.Begin(l.now+1, l.wall)
+	l.host.Receive(Source{Replica: pbft.FromClient, Client: l.client.Public()}, f)
+	if len(l.replies) == 1 && l.replies[0].Status == pbft.Expired && agreed+l.limits.Expiry > agreed {
+		t.Fatalf("answered %v (definite) at agreed time %d although no batch has passed the session's end; the others execute it", l.replies[0].Status, agreed)
+	}
+}
+
+type failing struct {
+	*storage.MemRows
+	bad bool
+}
+
+func (f *failing) Get(k []byte) ([]byte, bool) {
+	if f.bad {
+		return nil, false // as PebbleRows does after an error
+	}
+	return f.MemRows.Get(k)
+}
+func (f *failing) Err() error {
+	if f.bad {
+		return errors.New("read error")
+	}
+	return nil
+}
+
+// a row read fails; replies made from "not found" leave.
+func TestNoReplyFromRowsThatFailed(t *testing.T) {
+	l := newLone(t)
+	rows := &failing{MemRows: l.rows}
+	h, err := Open(Options{Config: l.cfg, Self: 0, Signer: l.replica, Verifier: auth.Ed25519{}, Machine: counter{},
+		Store: rows, Log: &l.log, Outbox: l, Sessions: l.limits, Allowed: func(k auth.PublicKey) bool { return true }},
+		Recovery{Clean: false, Boot: 5, Next: uint64(len(l.log.records) + 1), Records: func(yield func([]byte) error) error {
+			for _, r := range append([][]byte(nil), l.log.records...) {
+				if err := yield(r); err != nil {
+					return err
+				}
+			}
+			return nil
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.host = h
+	l.round()
+	l.done(l.request(1, 1, 0, "a"), "a")
+	rows.bad = true
+	l.replies = nil
+	l.now++
+	l.host.Begin(l.now, l.wall)
+	l.host.Receive(Source{Replica: pbft.FromClient, Client: l.client.Public()}, l.request(1, 2, 0, "b"))
+	l.host.End()
+	l.host.NeedsSync()
+	l.host.Synced(uint64(len(l.log.records))) // the round in which commits arrive
+	for _, p := range l.replies {
+		t.Fatalf("after the store failed a reply left: %v, result %q, right is %q", p.Status, p.Result, "ab")
+	}
+}
