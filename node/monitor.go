@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -24,6 +25,8 @@ type monitor struct {
 	registry *prometheus.Registry
 	events   *prometheus.CounterVec
 	frames   *prometheus.CounterVec
+	counters map[[2]uint8]prometheus.Counter // of events, by kind and reason; the loop's alone
+	kinds    [256]prometheus.Counter         // of frames, by kind; the loop's alone
 	links    *prometheus.CounterVec
 	junked   prometheus.Counter
 	sync     prometheus.Histogram
@@ -31,7 +34,7 @@ type monitor struct {
 }
 
 func newMonitor(n *Node) *monitor {
-	m := &monitor{n: n, registry: prometheus.NewRegistry(),
+	m := &monitor{n: n, registry: prometheus.NewRegistry(), counters: map[[2]uint8]prometheus.Counter{},
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tagma_events_total",
 			Help: "Events of the protocol core, by kind and reason."}, []string{"kind", "reason"}),
 		frames: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tagma_frames_sent_total",
@@ -47,22 +50,43 @@ func newMonitor(n *Node) *monitor {
 	return m
 }
 
-func (m *monitor) sent(f *wire.Frame) { m.frames.WithLabelValues(pbft.Kind(f.Kind).String()).Inc() }
-func (m *monitor) junk()              { m.junked.Inc() }
+// sent counts a frame to another replica.
+func (m *monitor) sent(f *wire.Frame) {
+	c := &m.kinds[f.Kind]
+	if *c == nil {
+		*c = m.frames.WithLabelValues(pbft.Kind(f.Kind).String())
+	}
+	(*c).Inc()
+}
+
+// happened counts an event of the core.
+func (m *monitor) happened(e pbft.Event) {
+	at := [2]uint8{uint8(e.Kind), uint8(e.Reason)}
+	c := m.counters[at]
+	if c == nil {
+		c = m.events.WithLabelValues(e.Kind.String(), e.Reason.String())
+		m.counters[at] = c
+	}
+	c.Inc()
+}
+
+func (m *monitor) junk() { m.junked.Inc() }
 
 func (m *monitor) synced(took time.Duration) { m.sync.Observe(took.Seconds()) }
 
 // event is told everything the core has to say.
 func (n *Node) event(e pbft.Event) {
-	n.monitor.events.WithLabelValues(e.Kind.String(), e.Reason.String()).Inc()
-	attrs := []any{"view", uint64(e.View), "seq", uint64(e.Seq), "reason", e.Reason.String(), "replica", e.Peer}
+	n.monitor.happened(e)
+	level := slog.LevelDebug
 	switch e.Kind {
 	case pbft.EventLeft, pbft.EventEntered, pbft.EventJoined:
-		n.o.Log.Info(e.Kind.String(), attrs...)
+		level = slog.LevelInfo
 	case pbft.EventEvidence, pbft.EventBehind, pbft.EventHalted:
-		n.o.Log.Warn(e.Kind.String(), attrs...)
-	default:
-		n.o.Log.Debug(e.Kind.String(), attrs...)
+		level = slog.LevelWarn
+	}
+	ctx := context.Background()
+	if n.o.Log.Enabled(ctx, level) {
+		n.o.Log.Log(ctx, level, e.Kind.String(), "view", uint64(e.View), "seq", uint64(e.Seq), "reason", e.Reason.String(), "replica", e.Peer)
 	}
 }
 

@@ -73,6 +73,7 @@ type Log struct {
 	disk     sync.Mutex // guards what follows; taken before mu
 	file     vfs.File   // of the last segment
 	capacity int64      // bytes of the last segment
+	zeroed   int64      // bytes of it that have been written, with zeros ahead of use
 	segments []segment  // in order
 	number   uint64     // last segment number used
 	spares   []uint64   // at most maxSpares
@@ -135,6 +136,22 @@ func (l *Log) sync() (uint64, error) {
 	return last, nil
 }
 
+// ahead adds zeros behind blocks, which end at end, if a fresh file has no
+// written ones there: the first write to a preallocated block changes the file
+// system's metadata and makes its sync twice as slow, so that is done for many
+// blocks at once. Zeros are what a preallocated block reads as, and no record.
+func (l *Log) ahead(blocks []byte, end int64) []byte {
+	if end <= l.zeroed {
+		return blocks
+	}
+	zeros := min(l.o.SegmentBytes/zeroedShare/BlockSize*BlockSize, l.capacity-end)
+	l.zeroed = end + zeros
+	return append(blocks[:len(blocks):len(blocks)], make([]byte, zeros)...)
+}
+
+// zeroedShare is the part of a segment that is written ahead: 1/256.
+const zeroedShare = 256
+
 // write puts whole blocks, which end with position last, behind the log (L5)
 // and makes them durable (L1).
 func (l *Log) write(blocks []byte, last uint64) error {
@@ -142,14 +159,15 @@ func (l *Log) write(blocks []byte, last uint64) error {
 	if s.used+int64(len(blocks)) > l.capacity {
 		return l.begin(l.Durable()+1, last, blocks, l.segments)
 	}
-	_, err := l.file.WriteAt(blocks, s.used)
+	end := s.used + int64(len(blocks))
+	_, err := l.file.WriteAt(l.ahead(blocks, end), s.used)
 	if err == nil {
 		err = l.file.SyncData()
 	}
 	if err != nil {
 		return fmt.Errorf("storage: log segment %016x: %w", s.number, err)
 	}
-	s.used += int64(len(blocks))
+	s.used = end
 	l.size.Add(int64(len(blocks)))
 	l.durable.Store(last)
 	return nil

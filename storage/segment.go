@@ -97,6 +97,7 @@ func (l *Log) begin(first, last uint64, body []byte, keep []segment) error {
 	}
 	next := segment{number: l.number + 1, first: first, boot: l.boot, used: int64(len(body))}
 	size := max(l.o.SegmentBytes, next.used)
+	spare := len(l.spares) > 0 && size == l.o.SegmentBytes
 	f, err := l.newFile(next.number, size)
 	if err != nil {
 		return fmt.Errorf("storage: new log segment: %w", err)
@@ -116,7 +117,10 @@ func (l *Log) begin(first, last uint64, body []byte, keep []segment) error {
 		return fmt.Errorf("storage: new log segment: %w", errors.Join(err, f.Close()))
 	}
 	old, oldFile := l.segments, l.file
-	l.segments, l.file, l.capacity = segments, f, size
+	l.segments, l.file, l.capacity, l.zeroed = segments, f, size, next.used
+	if spare {
+		l.zeroed = size
+	}
 	if oldFile != nil {
 		if err := oldFile.Close(); err != nil {
 			return fmt.Errorf("storage: log segment: %w", err)

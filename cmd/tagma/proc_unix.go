@@ -8,8 +8,12 @@ import (
 	"syscall"
 )
 
-// ownGroup keeps a terminal's Ctrl-C from a child: its parent stops it.
-func ownGroup(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
+// ownGroup keeps a terminal's Ctrl-C from a child: its parent stops it, or,
+// where the system can, the parent's death does.
+func ownGroup(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	stopWithParent(cmd.SysProcAttr)
+}
 
 func terminate(p *os.Process) error { return p.Signal(syscall.SIGTERM) }
 

@@ -1,0 +1,5 @@
+package main
+
+import "syscall"
+
+func stopWithParent(attr *syscall.SysProcAttr) { attr.Pdeathsig = syscall.SIGTERM }
