@@ -35,7 +35,25 @@ func TestNullBatchOfAHigherViewWins(t *testing.T) {
 	}
 	_, picks := choose([]*change{ch(0, null4), ch(1, null4), ch(3, old3)}, 5)
 	if picks[0].Digest != (wire.Digest{}) {
-		t.Fatalf("view 5 re-proposes %v of view 3 although the null batch is prepared in view 4", picks[0].Digest)
+		t.Fatalf("I1: view 5 re-proposes %v of view 3 although the null batch is prepared in view 4", picks[0].Digest)
+	}
+}
+
+// TestNewViewTakesTheHighestCertificate: X was prepared in view 1 by one
+// replica, Y in view 2 by a quorum and perhaps committed; in whatever order
+// the view-changes stand, view 3 must carry on with Y.
+func TestNewViewTakesTheHighestCertificate(t *testing.T) {
+	w := newWorld(4)
+	x, y := wire.Digest{1}, wire.Digest{2}
+	all := []Prepared{w.prepared(Vote{View: 1, Seq: 1, Digest: x}), w.prepared(Vote{View: 2, Seq: 1, Digest: y}), w.prepared(Vote{View: 2, Seq: 1, Digest: y})}
+	for turn := range all {
+		var changes []*change
+		for id := range all {
+			changes = append(changes, &change{ViewChange: &ViewChange{View: 3, Prepared: []Prepared{all[(id+turn)%len(all)]}}, author: id})
+		}
+		if _, picks := choose(changes, 3); len(picks) != 1 || picks[0].Digest != y {
+			t.Fatalf("I1: view 3 carries on with %v of view 1, though view 2 prepared %v", picks, y)
+		}
 	}
 }
 
@@ -63,7 +81,7 @@ func TestNewViewOfALaterViewDeposesNobody(t *testing.T) {
 	}
 	r.Step(Received{3, m}, &e)
 	if r.view != 0 || !r.active {
-		t.Fatalf("one Byzantine replica moved a correct one from view 0 to view %d, active %v; records %d", r.view, r.active, len(e.Records))
+		t.Fatalf("I9: one Byzantine replica moved a correct one from view 0 to view %d, active %v; records %d", r.view, r.active, len(e.Records))
 	}
 }
 
@@ -100,7 +118,7 @@ func TestUnsyncedNewViewDoesNotLeak(t *testing.T) {
 	r.Step(Received{3, w.msg(t, bad)}, &e)
 	for _, s := range e.Eager {
 		if Kind(s.Frame.Kind) == KindPrePrepare && int(s.Frame.Author) == 1 {
-			t.Fatalf("own pre-prepare of view 1 left although NewView(1) is not durable (synced %d < votable %d)", r.synced, r.votable)
+			t.Fatalf("I6: own pre-prepare of view 1 left although NewView(1) is not durable (synced %d < votable %d)", r.synced, r.votable)
 		}
 	}
 }
@@ -140,7 +158,7 @@ func TestCutKeepsD(t *testing.T) {
 		}
 	}
 	if s.mark < r.mark {
-		t.Fatalf("D in memory is %d (votes up to %d are allowed), D of the log %d (abstains up to %d)", r.mark, r.mark+r.p.Window, s.mark, s.mark+r.p.Window)
+		t.Fatalf("I6: D in memory is %d (votes up to %d are allowed), D of the log %d (abstains up to %d)", r.mark, r.mark+r.p.Window, s.mark, s.mark+r.p.Window)
 	}
 }
 
@@ -253,7 +271,7 @@ func TestArchiveKeepsWhatACertificateNames(t *testing.T) {
 	}
 	r.eff = &e
 	if r.content(of.Digest(), 0) == nil {
-		t.Fatal("the batch of a prepared certificate above the low watermark is forgotten (everywhere): slot 8450 never executes, no view-change with its certificate is complete")
+		t.Fatal("I9: the batch of a prepared certificate above the low watermark is forgotten (everywhere): slot 8450 never executes, no view-change with its certificate is complete")
 	}
 }
 
@@ -282,7 +300,7 @@ func TestOwnPrePrepareIsNoAmnesia(t *testing.T) {
 	echo := nv.Proposals[39].Frame
 	r.Step(Received{3, w.msg(t, echo)}, &e)
 	if r.halted {
-		t.Fatalf("a Byzantine replica sent replica 1 its own pre-prepare of slot 40 back: halted for %v (D %d, W %d)", e.Halt, r.mark, r.p.Window)
+		t.Fatalf("I6: a Byzantine replica sent replica 1 its own pre-prepare of slot 40 back: halted for %v (D %d, W %d)", e.Halt, r.mark, r.p.Window)
 	}
 }
 
@@ -320,7 +338,7 @@ func TestPrimaryCannotStretchTheTimeout(t *testing.T) {
 		seen = append(seen, r.timeout)
 	}
 	if r.timeout > 2*w.cfg.Params.ViewTimeout {
-		t.Fatalf("view 0 was never left; its time-out grew from %d ticks to %v", w.cfg.Params.ViewTimeout, seen)
+		t.Fatalf("I9: view 0 was never left; its time-out grew from %d ticks to %v", w.cfg.Params.ViewTimeout, seen)
 	}
 }
 
@@ -335,6 +353,6 @@ func TestDivergedLaggardHalts(t *testing.T) {
 	r.eff = nil
 	r.Step(Rooted{Checkpoint{Seq: 1, Time: 9, Root: wire.Digest{0xbb}}}, &e)
 	if !r.halted {
-		t.Fatalf("own root of slot 1 differs from the stable certificate of slot 1, and the replica goes on")
+		t.Fatalf("I4: own root of slot 1 differs from the stable certificate of slot 1, and the replica goes on")
 	}
 }

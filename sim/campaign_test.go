@@ -2,6 +2,7 @@ package sim
 
 import (
 	"os"
+	"path/filepath"
 	"runtime"
 	"sort"
 	"strconv"
@@ -105,14 +106,11 @@ func (s *statistics) report(t *testing.T) {
 		per(100*s.shaken), per(100*s.byzantine), per(100*s.primary), s.behind, s.healing)
 }
 
-// TestCampaign makes SIM_RUNS runs from SIM_SEED on.
+// TestCampaign makes SIM_RUNS runs from SIM_SEED on; none may break an
+// invariant, and most must have something to survive.
 func TestCampaign(t *testing.T) {
-	runs := env("SIM_RUNS", 0)
-	if runs == 0 {
-		return // only with SIM_RUNS
-	}
 	o := options()
-	s := campaign(uint64(env("SIM_SEED", 1)), runs, env("SIM_WORKERS", min(2, runtime.NumCPU())), o)
+	s := campaign(uint64(env("SIM_SEED", 1)), env("SIM_RUNS", 20), env("SIM_WORKERS", min(2, runtime.NumCPU())), o)
 	s.report(t)
 	if os.Getenv("SIM_MARKS") != "" {
 		names := make([]string, 0, len(s.marks))
@@ -126,34 +124,34 @@ func TestCampaign(t *testing.T) {
 	}
 }
 
-// TestSeed makes one run, SIM_SEED, and tells its story.
+// TestSeed makes one run, SIM_ONE, and writes its story to SIM_LOG.
 func TestSeed(t *testing.T) {
-	seed := env("SIM_ONE", 0)
-	if seed == 0 {
-		return // only with SIM_ONE
-	}
 	o := options()
-	f, err := os.Create("/tmp/sim.log")
+	path := os.Getenv("SIM_LOG")
+	if path == "" {
+		path = filepath.Join(t.TempDir(), "story")
+	}
+	f, err := os.Create(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	o.Log = func(line string) { f.WriteString(line + "\n") }
-	t.Logf("%+v", Run(uint64(seed), o))
+	lines := 0
+	o.Log = func(line string) { lines++; f.WriteString(line + "\n") }
+	r := Run(uint64(env("SIM_ONE", 2)), o)
+	t.Logf("%+v", r)
+	if r.Violation != "" || lines == 0 {
+		t.Errorf("%q, a story of %d lines", r.Violation, lines)
+	}
 }
 
-// TestHunt searches SIM_HUNT seeds for a violation and prints the first one
-// found: package mutants runs it on code with a planted bug.
+// TestHunt searches SIM_HUNT seeds for a violation and fails with the first
+// one found: package mutants runs it on code with a planted bug.
 func TestHunt(t *testing.T) {
-	runs := env("SIM_HUNT", 0)
-	if runs == 0 {
-		return // only with SIM_HUNT
-	}
 	o := options()
-	for seed := 1; seed <= runs; seed++ {
+	for seed := 1; seed <= env("SIM_HUNT", 8); seed++ {
 		if r := Run(uint64(seed), o); r.Violation != "" {
-			t.Logf("HUNT %d %s", r.Seed, r.Violation)
-			return
+			t.Fatalf("HUNT %d %s", r.Seed, r.Violation)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,6 +38,9 @@ func hunt(t *testing.T, m Mutant) (found string) {
 	if err := os.WriteFile(overlay, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if m.Directed != "" {
+		return direct(t, root, overlay, m.Directed)
+	}
 	binary := filepath.Join(dir, "sim.test")
 	build := exec.Command("go", "test", "-overlay", overlay, "-vet=off", "-c", "-o", binary, "./sim")
 	build.Dir = root
@@ -44,6 +48,23 @@ func hunt(t *testing.T, m Mutant) (found string) {
 		t.Fatalf("the mutant does not build: %v\n%s", err, out)
 	}
 	return run(t, binary, m)
+}
+
+var named = regexp.MustCompile(`\b([ID][0-9]+): .*`)
+
+// direct runs a directed schedule, which must fail and name an invariant.
+func direct(t *testing.T, root, overlay, directed string) string {
+	dir, test, _ := strings.Cut(directed, " ")
+	cmd := exec.Command("go", "test", "-overlay", overlay, "-vet=off", "-run", "^"+test+"$", "-timeout", "60s", dir)
+	cmd.Dir = root
+	out, err := cmd.CombinedOutput()
+	if err == nil {
+		return ""
+	}
+	if found := named.FindString(string(out)); found != "" {
+		return "0 " + found
+	}
+	return "panic: " + lastLines(string(out))
 }
 
 func run(t *testing.T, binary string, m Mutant) string {
