@@ -67,6 +67,7 @@ type benchReport struct {
 	Format  int      `json:"format"`
 	Ops     int64    `json:"ops"`
 	Rate    float64  `json:"ops_per_s"`
+	Min     float64  `json:"min_ms"`
 	P50     float64  `json:"p50_ms"`
 	P99     float64  `json:"p99_ms"`
 	P999    float64  `json:"p999_ms"`
@@ -134,7 +135,7 @@ func (b *bench) run(ctx context.Context, c *client.Client, pids []int) (*benchRe
 	millis := func(micros int64) float64 { return float64(micros) / 1000 }
 	r := &benchReport{Format: 1, Ops: ops, Rate: float64(ops) / took, P50: millis(all.times.ValueAtPercentile(50)),
 		P99: millis(all.times.ValueAtPercentile(99)), P999: millis(all.times.ValueAtPercentile(99.9)),
-		Max: millis(all.times.Max()), Errors: all.failed, Unknown: all.unknown}
+		Min: millis(all.times.Min()), Max: millis(all.times.Max()), Errors: all.failed, Unknown: all.unknown}
 	if haveCPU && stillCPU && ops > 0 {
 		used := (after - cpu) / (float64(ops) / 1000)
 		r.CPU = &used
@@ -222,6 +223,6 @@ func (a *app) printBench(r *benchReport) error {
 	if r.CPU != nil {
 		cpu = fmt.Sprintf("%.3f s", *r.CPU)
 	}
-	return printLine(a.out, "%d operations, %.0f/s\np50 %.2f ms, p99 %.2f ms, p99.9 %.2f ms, max %.2f ms\nerrors %d, unknown %d\nCPU of all servers per 1000 operations: %s",
-		r.Ops, r.Rate, r.P50, r.P99, r.P999, r.Max, r.Errors, r.Unknown, cpu)
+	return printLine(a.out, "%d operations, %.0f/s\nmin %.2f ms, p50 %.2f ms, p99 %.2f ms, p99.9 %.2f ms, max %.2f ms\nerrors %d, unknown %d\nCPU of all servers per 1000 operations: %s",
+		r.Ops, r.Rate, r.Min, r.P50, r.P99, r.P999, r.Max, r.Errors, r.Unknown, cpu)
 }

@@ -11,7 +11,7 @@ import (
 // TestReportsAsJSON pins the fields that scripts rely on.
 func TestReportsAsJSON(t *testing.T) {
 	text, err := json.Marshal(benchReport{Format: 1})
-	want := `{"format":1,"ops":0,"ops_per_s":0,"p50_ms":0,"p99_ms":0,"p999_ms":0,"max_ms":0,"errors":0,"unknown":0,"server_cpu_s_per_kop":null}`
+	want := `{"format":1,"ops":0,"ops_per_s":0,"min_ms":0,"p50_ms":0,"p99_ms":0,"p999_ms":0,"max_ms":0,"errors":0,"unknown":0,"server_cpu_s_per_kop":null}`
 	if err != nil || string(text) != want {
 		t.Errorf("%s, %v", text, err)
 	}
