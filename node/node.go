@@ -185,7 +185,7 @@ func (n *Node) recover() (err error) {
 	}
 	n.log = log
 	n.rows, err = storage.OpenPebble(storage.Disk(), filepath.Join(n.o.Dir, dirRows),
-		storage.PebbleOptions{MemTableBytes: 32 << 20, CacheBytes: 32 << 20})
+		storage.PebbleOptions{MemTableBytes: 16 << 20, CacheBytes: 16 << 20})
 	if err != nil {
 		return fmt.Errorf("%s: %w; if the disk is sound, replace this node", n.o.Dir, err)
 	}

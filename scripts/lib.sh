@@ -10,10 +10,10 @@ start_demo() {
 	dir=$1; shift
 	"$T" demo --dir "$dir" "$@" >"$dir.out" 2>&1 &
 	demo_pid=$!
-	i=0
+	tries=0
 	until [ "$(tail -n 1 "$dir.out" 2>/dev/null)" = ready ]; do
-		i=$((i + 1))
-		[ $i -lt 600 ] || { cat "$dir.out" >&2; fail "$dir: not ready in 60 s"; }
+		tries=$((tries + 1))
+		[ $tries -lt 600 ] || { cat "$dir.out" >&2; fail "$dir: not ready in 60 s"; }
 		kill -0 $demo_pid 2>/dev/null || { cat "$dir.out" >&2; fail "$dir: demo ended"; }
 		sleep 0.1
 	done
