@@ -205,3 +205,29 @@ func TestExecutedNullIsNotContradicted(t *testing.T) {
 		t.Fatalf("all replicas but one silent are correct, and replica 0 halts: %v", e.Halt)
 	}
 }
+
+// TestJoin: one replica in a higher view moves nobody, f+1 move everybody, by
+// whatever they make their view known.
+func TestJoin(t *testing.T) {
+	for _, kind := range []Kind{KindViewChange, KindStatus} {
+		w := newWorld(4)
+		r := w.replica(1, nil)
+		var e Effects
+		r.Step(Clock{1, 1}, &e)
+		tell := func(id int) {
+			if kind == KindViewChange {
+				r.Step(Received{id, w.msg(t, w.signed(kind, id, (&ViewChange{View: 2}).encode()))}, &e)
+			} else {
+				r.Step(Received{id, w.msg(t, w.plain(kind, id, (&Status{View: 2}).encode()))}, &e)
+			}
+		}
+		tell(2)
+		if r.view != 0 || !r.active {
+			t.Fatalf("I9: %v of one replica moved another to view %d", kind, r.view)
+		}
+		tell(3)
+		if r.view != 2 || r.active {
+			t.Fatalf("I9: after %v of f+1 replicas in view 2 a replica stays in view %d", kind, r.view)
+		}
+	}
+}
