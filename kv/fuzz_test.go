@@ -58,9 +58,24 @@ func checkResult(t *testing.T, b []byte) {
 	}
 }
 
+// addDamaged adds an encoding, and it cut and changed in many places: seeds
+// that reach the refusals of a decoder.
+func addDamaged(f *testing.F, b []byte) {
+	f.Add(b)
+	f.Add(append(bytes.Clone(b), 0))
+	for i := 0; i < len(b); i += 1 + len(b)/128 {
+		f.Add(bytes.Clone(b[:i]))
+		for _, flip := range []byte{0x01, 0x80} {
+			c := bytes.Clone(b)
+			c[i] ^= flip
+			f.Add(c)
+		}
+	}
+}
+
 func FuzzDecodeOp(f *testing.F) {
 	for _, g := range goldenOps {
-		f.Add(g.op.Encode())
+		addDamaged(f, g.op.Encode())
 	}
 	runs := 0
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -76,7 +91,7 @@ func FuzzDecodeOp(f *testing.F) {
 
 func FuzzDecodeResult(f *testing.F) {
 	for _, g := range goldenResults {
-		f.Add(g.result.Encode())
+		addDamaged(f, g.result.Encode())
 	}
 	runs := 0
 	f.Fuzz(func(t *testing.T, b []byte) {

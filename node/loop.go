@@ -68,28 +68,24 @@ func (n *Node) run() {
 func (n *Node) round(ended *syncResult) error {
 	n.host.Begin(n.now(), time.Now().UnixMilli())
 	if ended != nil {
-		if ended.err != nil {
-			return fmt.Errorf("the disk failed, this process must not vote any more: %w", ended.err)
+		if err := n.synced(*ended); err != nil {
+			return err
 		}
-		n.host.Synced(ended.durable)
-		if ended.took > stallTime {
-			n.o.Log.Warn("the disk stalls", "sync", ended.took)
-			n.host.DiskStall()
-		}
-		n.monitor.synced(ended.took)
 	}
 	for id := range n.up {
 		if n.up[id].Swap(false) {
 			n.host.LinkUp(id)
 		}
 	}
+	clear(n.received)
 	n.received = n.inbox.Drain(n.received[:0], perRound)
 	for _, r := range n.received {
 		n.deliver(r.From.Key(), r.Frame)
 	}
-	clear(n.received)
 	n.host.End()
-	n.startSync()
+	if err := n.startSync(); err != nil {
+		return err
+	}
 	n.startFlush()
 	if err := n.rows.Err(); err != nil {
 		return fmt.Errorf("the rows failed, this process must not vote any more: %w", err)
@@ -115,13 +111,40 @@ func (n *Node) deliver(key [32]byte, raw []byte) {
 	n.host.Receive(from, f)
 }
 
-// startSync starts a sync if something waits and none is under way.
-func (n *Node) startSync() {
-	n.wantSync = n.host.NeedsSync() || n.wantSync
-	if n.wantSync && !n.syncing {
-		n.wantSync, n.syncing = false, true
-		n.syncAsk <- struct{}{}
+// synced tells the host how a sync ended.
+func (n *Node) synced(r syncResult) error {
+	if r.err != nil {
+		return fmt.Errorf("the disk failed, this process must not vote any more: %w", r.err)
 	}
+	n.lastSync = r.took
+	n.host.Synced(r.durable)
+	if r.took > stallTime {
+		n.o.Log.Warn("the disk stalls", "sync", r.took)
+		n.host.DiskStall()
+	}
+	n.monitor.synced(r.took)
+	return nil
+}
+
+// startSync starts a sync if something waits and none is under way. While the
+// disk is quick and nothing else is to be done the loop waits for it itself:
+// that saves two changes of goroutine on the way of a lone write.
+func (n *Node) startSync() error {
+	n.wantSync = n.host.NeedsSync() || n.wantSync
+	for n.wantSync && !n.syncing {
+		if n.lastSync > quickSync || len(n.received) > 1 {
+			n.wantSync, n.syncing = false, true
+			n.syncAsk <- struct{}{}
+			return nil
+		}
+		began := time.Now()
+		durable, err := n.log.Sync()
+		if err := n.synced(syncResult{durable, err, time.Since(began)}); err != nil {
+			return err
+		}
+		n.wantSync = n.host.NeedsSync()
+	}
+	return nil
 }
 
 // startFlush flushes the rows once the log is large, so that it can be cut.

@@ -41,6 +41,7 @@ const (
 	perRound   = 512      // frames handled before the round is closed
 	cutSize    = 64 << 20 // bytes of log after which it is cut
 	stallTime  = 400 * time.Millisecond
+	quickSync  = time.Millisecond       // a sync that may hold the loop up
 	graceTime  = 100 * time.Millisecond // for the last frames of a clean stop to leave
 	flushEvery = time.Second
 )
@@ -78,6 +79,7 @@ type Node struct {
 
 	wantSync, syncing, flushing bool
 	flushAt                     time.Time
+	lastSync                    time.Duration
 	received                    []transport.Received
 }
 

@@ -225,10 +225,27 @@ func TestFailuresAreNotCached(t *testing.T) {
 	}
 }
 
+// damaged calls add with b cut and changed in many places: seeds that reach the
+// refusals of a decoder.
+func damaged(b []byte, add func([]byte)) {
+	for _, n := range []int{0, 1, len(b) / 3, len(b) / 2, max(len(b)-1, 0)} {
+		add(bytes.Clone(b[:min(n, len(b))]))
+	}
+	add(append(bytes.Clone(b), 0))
+	for i := 0; i < len(b); i += 1 + len(b)/192 {
+		for _, flip := range []byte{0x01, 0x80} {
+			c := bytes.Clone(b)
+			c[i] ^= flip
+			add(c)
+		}
+	}
+}
+
 func FuzzOpen(f *testing.F) {
 	w := newWorld(4)
 	for _, g := range w.messages() {
 		f.Add(g.Raw())
+		damaged(g.Raw(), func(b []byte) { f.Add(b) })
 	}
 	o := NewOpener(w.cfg, auth.Ed25519{})
 	runs := 0
@@ -262,6 +279,8 @@ func FuzzBody(f *testing.F) {
 	w := newWorld(4)
 	for _, g := range w.messages() {
 		f.Add(g.Kind, g.Author, g.Body)
+		f.Add(g.Kind+1, g.Author+1, g.Body)
+		damaged(g.Body, func(b []byte) { f.Add(g.Kind, g.Author, b) })
 	}
 	f.Fuzz(func(t *testing.T, kind uint8, author uint16, body []byte) {
 		if len(body) > 1<<20 {

@@ -69,6 +69,7 @@ func FuzzRecord(f *testing.F) {
 	w := newWorld(4)
 	for _, record := range w.records() {
 		f.Add(record)
+		damaged(record, func(b []byte) { f.Add(b) })
 	}
 	f.Fuzz(func(t *testing.T, record []byte) {
 		s := Restore{Config: w.cfg}

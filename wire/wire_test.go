@@ -127,7 +127,14 @@ func TestWriterReader(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	for _, g := range golden() {
 		f.Add(g.Raw())
+		for i := range g.Raw() {
+			f.Add(g.Raw()[:i])
+			raw := bytes.Clone(g.Raw())
+			raw[i] ^= 0x81
+			f.Add(raw)
+		}
 	}
+	f.Add(make([]byte, MaxFrame+1))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		g, err := Decode(raw)
 		if err != nil {
