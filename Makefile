@@ -35,8 +35,8 @@ fuzz: ## every fuzz target for FUZZTIME, nothing recorded
 campaign-sim: ## RUNS more simulated runs, recorded in docs/campaigns/sim.tsv
 	RUNS=$(RUNS) scripts/campaign.sh sim
 
-campaign-fuzz: ## FUZZTIME more for every fuzz target, recorded in docs/campaigns/fuzz.tsv
-	FUZZTIME=$(FUZZTIME) scripts/campaign.sh fuzz
+campaign-fuzz: ## FUZZTIME more for every fuzz target (FUZZ=pattern: those), recorded in docs/campaigns/fuzz.tsv
+	FUZZ="$(FUZZ)" FUZZTIME=$(FUZZTIME) scripts/campaign.sh fuzz
 
 mutants: ## every planted bug must be caught and named (about ten minutes)
 	MUTANTS=all $(GO) test -count=1 -timeout 60m -v ./sim/mutants

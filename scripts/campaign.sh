@@ -139,7 +139,7 @@ campaign_fuzz() {
 	out=$(mktemp)
 	list=$(mktemp)
 	trap 'rm -f "$out" "$list"' EXIT
-	targets >"$list"
+	targets | grep -E "${FUZZ:-.}" >"$list" || true
 	[ -s "$list" ] || die "there is no fuzz target"
 
 	while read -r package target; do
