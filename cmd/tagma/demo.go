@@ -275,6 +275,7 @@ func (d *demo) await(ctx context.Context, exits <-chan *child) error {
 	answered := make(chan error, 1)
 	go func() {
 		_, _, err := c.Put(ctx, kv.Put{Key: []byte("started"), Value: []byte(time.Now().UTC().Format(time.RFC3339))})
+		settle(ctx, c)
 		answered <- err
 	}()
 	for lost := 0; ; {
@@ -290,6 +291,24 @@ func (d *demo) await(ctx context.Context, exits <-chan *child) error {
 				return &failure{cause: fmt.Sprintf("%d of %d nodes did not start; node %d: %s", lost, len(d.nodes), dead.id, dead.lastLine()),
 					next: fmt.Sprintf("mend what %s says", filepath.Join(dead.dir, logName))}
 			}
+		}
+	}
+}
+
+// settle waits until no node says any more that it is joining, for a few
+// seconds at most: the cluster answers without it, status would show it.
+func settle(ctx context.Context, c *client.Client) {
+	ctx, cancel := context.WithTimeout(ctx, 6*time.Second)
+	defer cancel()
+	for ctx.Err() == nil {
+		joining := false
+		ask, done := context.WithTimeout(ctx, 300*time.Millisecond)
+		for _, p := range c.Probe(ask) {
+			joining = joining || p.Report != nil && p.Report.State != ""
+		}
+		done()
+		if !joining {
+			return
 		}
 	}
 }
