@@ -24,6 +24,7 @@ type loop struct {
 	held     []*call          // not yet in a core: too few replicas are connected
 	token    uint64           // last used
 	received []transport.Received
+	sends    transport.Batch
 	refusals map[int]pbft.ReplyStatus // by replica: the last "busy" or "refused" since a result came
 }
 
@@ -89,6 +90,7 @@ func (l *loop) round() bool {
 	l.over = kept
 	l.take(now)
 	l.step(l.core, now, replies)
+	l.sends.Flush()
 	if l.eff.Ended {
 		l.renew()
 	}
@@ -173,7 +175,7 @@ func (l *loop) step(core *pbft.Client, now pbft.Ticks, replies []reply) {
 	for _, s := range l.eff.Sends {
 		for id, link := range l.c.links {
 			if s.To == pbft.ToAll || s.To == id {
-				link.Send(s.Frame.Raw()) // a lost frame is sent again by the core
+				l.sends.Send(link, s.Frame.Raw()) // a lost frame is sent again by the core
 			}
 		}
 	}

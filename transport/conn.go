@@ -27,14 +27,24 @@ const (
 
 // conn is one connection, from TCP to its end. A link has one at a time.
 type conn struct {
-	raw   net.Conn
+	wire  *socket
 	tls   *tls.Conn
 	feed  feed
 	queue queue
+
+	// writing is held by whoever takes from the queue and writes: the writer,
+	// or a flush. It guards what follows.
+	writing sync.Mutex
+	out     *bufio.Writer
+	batch   [][]byte
+	header  [headerBytes]byte
 }
 
-func newConn(raw net.Conn, wrapped *tls.Conn, inbox *Inbox) *conn {
-	c := &conn{raw: raw, tls: wrapped, feed: feed{inbox: inbox}}
+// newConn wraps a TCP connection; protect is tls.Client or tls.Server.
+func newConn(tcp net.Conn, protect func(net.Conn, *tls.Config) *tls.Conn, config *tls.Config, inbox *Inbox) *conn {
+	c := &conn{wire: newSocket(tcp), feed: feed{inbox: inbox}, batch: make([][]byte, 0, batchFrames)}
+	c.tls = protect(c.wire, config)
+	c.out = bufio.NewWriterSize(c.tls, writeBuffer)
 	c.queue.init()
 	return c
 }
@@ -43,7 +53,7 @@ func newConn(raw net.Conn, wrapped *tls.Conn, inbox *Inbox) *conn {
 // and may be called at any time, by anyone, more than once. TLS is not closed
 // politely, as that could block on a peer that does not read.
 func (c *conn) shut() {
-	c.raw.Close()
+	c.wire.Close()
 	c.queue.close()
 	c.feed.end()
 }
@@ -51,6 +61,7 @@ func (c *conn) shut() {
 // carry moves frames for link, in both directions, until the connection ends.
 func (c *conn) carry(link *Link) {
 	c.feed.begin(link.key)
+	c.wire.begin()
 	defer c.feed.leave()
 	var writer sync.WaitGroup
 	writer.Go(func() {
@@ -83,28 +94,10 @@ func (c *conn) read(link *Link) {
 	}
 }
 
-// write empties the queue into one buffer, flushes whenever the queue is empty,
-// and returns when the connection ends.
+// write is the writer: it empties the queue whenever it is woken, and returns
+// when the connection ends.
 func (c *conn) write(link *Link) {
-	w := bufio.NewWriterSize(pieces{c.tls}, writeBuffer)
-	header := make([]byte, headerBytes)
-	batch := make([][]byte, 0, batchFrames)
 	for {
-		frames := c.queue.take(batch)
-		err := writeFrames(w, header, frames)
-		if err == nil && len(frames) == 0 {
-			err = c.flush(w)
-		}
-		if err != nil {
-			if errors.Is(err, os.ErrDeadlineExceeded) {
-				link.report(Stalled, "took nothing for "+stallTimeout.String())
-			}
-			return
-		}
-		if len(frames) > 0 {
-			clear(frames) // written: do not keep them alive
-			continue
-		}
 		dropped, open := c.queue.wait()
 		if dropped > 0 {
 			link.reportDropped(dropped, "queue full")
@@ -115,46 +108,78 @@ func (c *conn) write(link *Link) {
 		if dropped > 0 {
 			link.drained(link)
 		}
+		c.writing.Lock()
+		err := c.empty()
+		c.writing.Unlock()
+		if err != nil {
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				link.report(Stalled, "took nothing for "+stallTimeout.String())
+			}
+			return
+		}
 	}
 }
 
-// flush sends what is buffered and takes the deadline away, which would be a
-// timer on an idle link (T5).
-func (c *conn) flush(w *bufio.Writer) error {
-	if w.Buffered() > 0 {
-		if err := w.Flush(); err != nil {
+// empty writes all that is queued and waits until the other end has it.
+func (c *conn) empty() error {
+	for {
+		frames := c.queue.take(c.batch[:0])
+		err := c.encode(frames)
+		if err == nil && len(frames) == 0 {
+			err = c.out.Flush()
+		}
+		if err == nil {
+			err = c.wire.drain()
+		}
+		if err != nil || len(frames) == 0 {
 			return err
 		}
 	}
-	return c.raw.SetWriteDeadline(time.Time{})
 }
 
-func writeFrames(w *bufio.Writer, header []byte, frames [][]byte) error {
+// flush writes what is queued if it is little and the system takes it at once,
+// and leaves the rest to the writer. It never blocks.
+func (c *conn) flush() {
+	if !c.writing.TryLock() {
+		return // whoever writes looks at the queue again afterwards
+	}
+	var err error
+	if !c.wire.spilled() {
+		if frames := c.queue.takeFew(c.batch[:0]); len(frames) > 0 {
+			if err = c.encode(frames); err == nil {
+				err = c.out.Flush()
+			}
+			c.queue.written()
+		}
+	}
+	left := c.wire.spilled()
+	c.writing.Unlock()
+	if err != nil {
+		c.shut()
+	}
+	c.queue.wake(left)
+}
+
+// encode writes frames to the buffer and forgets them.
+func (c *conn) encode(frames [][]byte) error {
 	for _, frame := range frames {
-		binary.BigEndian.PutUint32(header, uint32(len(frame)))
-		if _, err := w.Write(header); err != nil {
+		binary.BigEndian.PutUint32(c.header[:], uint32(len(frame)))
+		if _, err := c.out.Write(c.header[:]); err != nil {
 			return err
 		}
-		if _, err := w.Write(frame); err != nil {
+		for len(frame) > chunkBytes { // the writer's alone: takeFew gives no such frame
+			if _, err := c.out.Write(frame[:chunkBytes]); err != nil {
+				return err
+			}
+			if err := c.wire.drain(); err != nil {
+				return err
+			}
+			frame = frame[chunkBytes:]
+		}
+		if _, err := c.out.Write(frame); err != nil {
 			return err
 		}
 	}
+	clear(frames) // written: do not keep them alive
 	return nil
-}
-
-// pieces writes at most chunkBytes under one deadline, so that the deadline
-// bounds how long the other end takes nothing, not how long a frame takes.
-type pieces struct{ conn net.Conn }
-
-func (p pieces) Write(b []byte) (written int, err error) {
-	for len(b) > 0 && err == nil {
-		if err = p.conn.SetWriteDeadline(time.Now().Add(stallTimeout)); err != nil {
-			break
-		}
-		var n int
-		n, err = p.conn.Write(b[:min(len(b), chunkBytes)])
-		written += n
-		b = b[n:]
-	}
-	return written, err
 }

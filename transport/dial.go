@@ -114,7 +114,7 @@ func (d *dialer) attempt() (wasUp bool) {
 		d.failed(Unreachable, err)
 		return false
 	}
-	c := newConn(raw, tls.Client(raw, d.tls), d.inbox)
+	c := newConn(raw, tls.Client, d.tls, d.inbox)
 	defer c.shut()
 	if !d.hold(c) {
 		return false
@@ -133,7 +133,7 @@ func (d *dialer) attempt() (wasUp bool) {
 
 // awaitWelcome does the handshake and reads the greeting.
 func awaitWelcome(c *conn) (Kind, error) {
-	if err := c.raw.SetDeadline(time.Now().Add(handshakeTimeout)); err != nil {
+	if err := c.wire.SetDeadline(time.Now().Add(handshakeTimeout)); err != nil {
 		return BadHandshake, err
 	}
 	if err := c.tls.Handshake(); err != nil {
@@ -150,7 +150,7 @@ func awaitWelcome(c *conn) (Kind, error) {
 	if got[0] != greeting {
 		return BadHandshake, errors.New("greeting unknown")
 	}
-	return 0, c.raw.SetDeadline(time.Time{})
+	return 0, c.wire.SetDeadline(time.Time{})
 }
 
 // hold lets close shut the connection; false if close has been called already.

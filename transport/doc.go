@@ -9,7 +9,8 @@
 //
 // The node and the client call it. A program makes one Identity and one Inbox,
 // calls Serve for what comes to it and Dial for each link it wants, and drains
-// the Inbox from one loop, woken by Inbox.Ready.
+// the Inbox from one loop, woken by Inbox.Ready, or on the goroutine of the link
+// that brings a frame, called by Inbox.OnArrival.
 //
 // The one rule: what the other end does, or fails to do, costs bounded memory
 // and holds up nobody but itself. Junk from others is an Event, never an error.
@@ -39,7 +40,9 @@
 //
 // # Cost of a connection
 //
-// Two goroutines, a 64 KiB write buffer and a 16 KiB read buffer. A frame sent
-// is not copied before the write buffer and allocates nothing; a frame received
+// Two goroutines, a 64 KiB write buffer and a 16 KiB read buffer. Few and small
+// frames leave on the goroutine that sends them; the link's writer takes over
+// once the system does not take all at once. A frame sent is not copied before
+// the write buffer and allocates nothing; a frame received
 // is one allocation (two of its size above 64 KiB, see readFrame).
 package transport

@@ -19,8 +19,9 @@ type Received struct {
 // A queue that is full blocks the connections that feed it, and so, by way of
 // TCP, their sender. All methods may be called at any time by any goroutine.
 type Inbox struct {
-	bound int
-	ready chan struct{}
+	bound  int
+	ready  chan struct{}
+	arrive func() // nil: none
 
 	mu      sync.Mutex
 	closed  bool
@@ -47,6 +48,18 @@ func NewInbox(bytesPerSource int) *Inbox {
 	return &Inbox{bound: bytesPerSource, ready: make(chan struct{}, 1), sources: map[Key]*source{}}
 }
 
+// OnArrival takes the place of Ready: every frame that finds its key's queue
+// empty calls f, on the goroutine of its connection, which reads no further
+// until f returns. It must be called before the inbox is given to anybody.
+func (in *Inbox) OnArrival(f func()) { in.arrive = f }
+
+// Waiting tells whether Drain would find a frame.
+func (in *Inbox) Waiting() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.turns.n > 0
+}
+
 // Ready returns a channel of capacity 1 that holds a value whenever frames are
 // waiting that no Drain has been told of. It is never closed.
 func (in *Inbox) Ready() <-chan struct{} { return in.ready }
@@ -69,7 +82,7 @@ func (in *Inbox) Drain(into []Received, max int) []Received {
 		}
 		into = append(into, r)
 	}
-	if in.turns.n > 0 {
+	if in.turns.n > 0 && in.arrive == nil {
 		in.signal()
 	}
 	return into
@@ -127,6 +140,15 @@ func (f *feed) begin(key Key) {
 // put appends a frame to the queue and blocks while that is full. It returns
 // false, and drops the frame, once the feed has ended or the inbox is closed.
 func (f *feed) put(r Received) bool {
+	ok, first := f.append(r)
+	if first && f.inbox.arrive != nil {
+		f.inbox.arrive()
+	}
+	return ok
+}
+
+// append is put; first tells that the queue was empty.
+func (f *feed) append(r Received) (ok, first bool) {
 	in, s, cost := f.inbox, f.source, frameCost(r.Frame)
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -134,15 +156,17 @@ func (f *feed) put(r Received) bool {
 		s.room.Wait()
 	}
 	if f.ended || in.closed {
-		return false
+		return false, false
 	}
 	s.frames.push(r)
 	s.cost += cost
-	if s.frames.n == 1 {
+	if first = s.frames.n == 1; first {
 		in.turns.push(s)
-		in.signal()
+		if in.arrive == nil {
+			in.signal()
+		}
 	}
-	return true
+	return true, first
 }
 
 // end wakes a put that waits and makes it and all later ones fail. It may be

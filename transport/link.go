@@ -18,6 +18,8 @@ type Link struct {
 	conn   atomic.Pointer[conn] // nil while not connected
 	missed atomic.Int64         // frames refused for want of a connection
 
+	batched bool // in the Batch that the link belongs to
+
 	opened, closed, drained func(*Link)
 	event                   func(Event)
 	stop                    func()
@@ -37,10 +39,19 @@ func (l *Link) Connected() bool { return l.conn.Load() != nil }
 // beyond 32 MiB, where a frame counts for its length and 64. True is no promise
 // of delivery: what is queued is lost when the connection breaks.
 //
+// What is little leaves on the caller's goroutine, as far as the system takes
+// it at once; all else is written by a goroutine of the link.
+//
 // The caller must not change the bytes of the frames afterwards; it may send
 // the same frame on many links. Send panics if a frame is empty or longer than
 // MaxFrame, which the other end would take for an attack.
 func (l *Link) Send(frames ...[]byte) bool {
+	ok := l.put(frames)
+	l.flush()
+	return ok
+}
+
+func (l *Link) put(frames [][]byte) bool {
 	for _, frame := range frames {
 		if len(frame) == 0 || len(frame) > MaxFrame {
 			panic(fmt.Sprintf("transport: Send of a frame of %d bytes, allowed are 1 to %d", len(frame), MaxFrame))
@@ -52,6 +63,37 @@ func (l *Link) Send(frames ...[]byte) bool {
 		return false
 	}
 	return c.queue.push(frames)
+}
+
+func (l *Link) flush() {
+	if c := l.conn.Load(); c != nil {
+		c.flush()
+	}
+}
+
+// Batch is sends on many links that leave together: what goes to one link in
+// one batch is one write. It is for one goroutine at a time, and a link may be
+// in one Batch only. The zero value is ready for use.
+type Batch struct{ links []*Link }
+
+// Send is Link.Send, except that the frames may wait until Flush.
+func (b *Batch) Send(l *Link, frames ...[]byte) bool {
+	ok := l.put(frames)
+	if !l.batched {
+		l.batched = true
+		b.links = append(b.links, l)
+	}
+	return ok
+}
+
+// Flush lets leave what has been sent. It never blocks.
+func (b *Batch) Flush() {
+	for _, l := range b.links {
+		l.batched = false
+		l.flush()
+	}
+	clear(b.links)
+	b.links = b.links[:0]
 }
 
 // Close ends the link for ever; frames not yet written are lost. It may be

@@ -50,6 +50,39 @@ func TestFramesArriveInOrder(t *testing.T) {
 	}
 }
 
+// A peer that reads nothing never holds up who sends, not even on its own
+// goroutine; once it reads, all that was taken arrives, in order.
+func TestSendNeverWaits(t *testing.T) {
+	for _, size := range []int{100, chunkBytes - 100, chunkBytes + 1} {
+		b, a := newParty(t, 2), newParty(t, 1)
+		b.inbox = NewInbox(1) // one frame is enough to stop reading
+		link := a.dial(b.serve(a), b)
+		next(t, a.up)
+		var batch Batch
+		sent := 0
+		for n := uint32(0); ; n++ {
+			frame := binary.BigEndian.AppendUint32(make([]byte, 0, size), n)
+			if !batch.Send(link, frame[:size]) {
+				break
+			}
+			sent++
+			if n%3 == 0 {
+				batch.Flush()
+			}
+		}
+		batch.Flush()
+		if sent*size < maxQueue/2 {
+			t.Fatalf("only %d frames of %d bytes were taken", sent, size)
+		}
+		for i, r := range b.receive(sent) {
+			if n := binary.BigEndian.Uint32(r.Frame); len(r.Frame) != size || n != uint32(i) {
+				t.Fatalf("frame %d has %d bytes and number %d", i, len(r.Frame), n)
+			}
+		}
+		link.Close()
+	}
+}
+
 func TestConcurrentSendKeepsGroupsTogether(t *testing.T) {
 	_, b, dialed, _ := connected(t)
 	const senders, groups, perGroup = 8, 300, 3

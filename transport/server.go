@@ -121,7 +121,7 @@ func (s *Server) accept() {
 
 // admit starts a connection if there is room for one more unproven.
 func (s *Server) admit(raw net.Conn) {
-	c := newConn(raw, tls.Server(raw, s.tls), s.options.Inbox)
+	c := newConn(raw, tls.Server, s.tls, s.options.Inbox)
 	s.mu.Lock()
 	closing, full := s.closing.Err() != nil, s.unproven == maxUnproven
 	if !closing && !full {
@@ -142,7 +142,7 @@ func (s *Server) admit(raw net.Conn) {
 // attend is the life of one connection.
 func (s *Server) attend(c *conn) {
 	key, kind, err := s.authenticate(c)
-	addr := c.raw.RemoteAddr().String()
+	addr := c.wire.RemoteAddr().String()
 	if err == nil {
 		s.proven(c, key, addr)
 		link := &Link{
@@ -171,7 +171,7 @@ func (s *Server) authenticate(c *conn) (Key, Kind, error) {
 		s.unproven--
 		s.mu.Unlock()
 	}()
-	if err := c.raw.SetDeadline(time.Now().Add(handshakeTimeout)); err != nil {
+	if err := c.wire.SetDeadline(time.Now().Add(handshakeTimeout)); err != nil {
 		return Key{}, BadHandshake, err
 	}
 	if err := c.tls.Handshake(); err != nil {
@@ -187,7 +187,7 @@ func (s *Server) authenticate(c *conn) (Key, Kind, error) {
 	if _, err := c.tls.Write([]byte{greeting}); err != nil {
 		return key, handshakeKind(err), err
 	}
-	return key, 0, c.raw.SetDeadline(time.Time{})
+	return key, 0, c.wire.SetDeadline(time.Time{})
 }
 
 // proven counts the connection for its key and closes that key's oldest if
