@@ -21,47 +21,79 @@ func (n *Node) syncer() {
 	}
 }
 
-// run is the loop that owns host, rows and the log's appends.
+// run does what no frame brings about: ticks, the ends of syncs and flushes,
+// calls, and the end of the node.
 func (n *Node) run() {
 	defer close(n.done)
-	timer := time.NewTimer(tick)
-	armed, busy := true, false
 	for {
-		var ended *syncResult
+		var do func() error
 		select {
-		case <-n.inbox.Ready():
 		case <-n.poke:
-		case <-timer.C:
-			armed = false
+			do = func() error { return n.round(nil) }
+		case <-n.timer.C:
+			do = func() error { n.armed = false; return n.round(nil) }
 		case r := <-n.syncEnd:
-			n.syncing, ended = false, &r
+			do = func() error { n.syncing = false; return n.round(&r) }
 		case r := <-n.flushed:
-			n.flushing = false
-			if err := n.cut(r); err != nil {
-				n.fail(err)
-				return
-			}
+			do = func() error { n.flushing = false; return n.cut(r) }
 		case call := <-n.calls:
-			call()
-			continue
+			do = func() error { call(); return nil }
 		case <-n.stop:
+			n.turn.Lock()
+			n.over = true
+			n.turn.Unlock()
 			n.err = n.cleanStop()
 			return
 		}
-		if err := n.round(ended); err != nil {
-			n.fail(err)
+		n.turn.Lock()
+		n.take(do)
+		broken := n.broken
+		n.turn.Unlock()
+		if broken != nil {
+			n.fail(broken)
 			return
 		}
-		wakes := n.host.Wakes()
-		if wakes && !armed {
-			timer.Reset(tick)
-			armed = true
+		if n.inbox.Waiting() {
+			n.wake()
 		}
-		if busy && !wakes {
-			go debug.FreeOSMemory() // idle from here on: what the load took is given back
-		}
-		busy = wakes
 	}
+}
+
+// arrived is called on the goroutine of a link that brought a frame. If nobody
+// has the turn it does the round itself, which spares two changes of goroutine;
+// after a few rounds the loop goes on, so that the link is read again.
+func (n *Node) arrived() {
+	for range 4 {
+		if !n.inbox.Waiting() || !n.turn.TryLock() {
+			return // whoever has the turn looks again afterwards
+		}
+		n.take(func() error { return n.round(nil) })
+		n.turn.Unlock()
+	}
+	n.wake()
+}
+
+// take does one thing with host, log and rows; the caller has the turn.
+func (n *Node) take(do func() error) {
+	if n.over {
+		return
+	}
+	n.broken = do()
+	n.sends.Flush()
+	if n.broken != nil {
+		n.over = true
+		n.wake()
+		return
+	}
+	wakes := n.host.Wakes()
+	if wakes && !n.armed {
+		n.timer.Reset(tick)
+		n.armed = true
+	}
+	if n.busy && !wakes {
+		go debug.FreeOSMemory() // idle from here on: what the load took is given back
+	}
+	n.busy = wakes
 }
 
 // round lets the host handle all that is there.
@@ -137,6 +169,7 @@ func (n *Node) startSync() error {
 			n.syncAsk <- struct{}{}
 			return nil
 		}
+		n.sends.Flush() // what needs no sync does not wait for it
 		began := time.Now()
 		durable, err := n.log.Sync()
 		if err := n.synced(syncResult{durable, err, time.Since(began)}); err != nil {
@@ -222,6 +255,7 @@ func (n *Node) cleanStop() error {
 		return errors.Join(err, n.close())
 	}
 	n.host.Synced(durable)
+	n.sends.Flush()
 	<-time.After(graceTime)
 	if _, err := n.rows.Flush(); err != nil {
 		return errors.Join(err, n.close())

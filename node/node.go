@@ -77,10 +77,20 @@ type Node struct {
 	done    chan struct{}
 	err     error
 
+	// turn is held by whoever uses host, log and rows: the loop, or a link that
+	// brings a frame while nobody else does. It guards what follows.
+	turn     sync.Mutex
+	over     bool  // nobody may use them any more
+	broken   error // why, if not for Stop
+	timer    *time.Timer
+	armed    bool // the timer runs
+	busy     bool // the host wanted ticks when it was last asked
+	sends    transport.Batch
+	received []transport.Received
+
 	wantSync, syncing, flushing bool
 	flushAt                     time.Time
 	lastSync                    time.Duration
-	received                    []transport.Received
 }
 
 type syncResult struct {
@@ -145,6 +155,10 @@ func (n *Node) open() (err error) {
 		return err
 	}
 	n.inbox = transport.NewInbox(0)
+	n.inbox.OnArrival(n.arrived)
+	n.turn.Lock()
+	defer n.turn.Unlock()
+	n.over = true // until there is a host
 	n.links = make([]*transport.Link, len(n.cfg.Members))
 	n.up = make([]atomic.Bool, len(n.cfg.Members))
 	n.monitor = newMonitor(n)
@@ -170,8 +184,11 @@ func (n *Node) open() (err error) {
 		})
 	}
 	if n.o.Monitor != "" {
-		return n.monitor.serve(n.o.Monitor)
+		if err := n.monitor.serve(n.o.Monitor); err != nil {
+			return err
+		}
 	}
+	n.timer, n.armed, n.over = time.NewTimer(tick), true, false
 	return nil
 }
 
@@ -312,7 +329,7 @@ func (n *Node) closed(l *transport.Link) {
 // ToReplica implements host.Outbox.
 func (n *Node) ToReplica(id int, f *wire.Frame) {
 	if l := n.links[id]; l != nil {
-		l.Send(f.Raw())
+		n.sends.Send(l, f.Raw())
 		n.monitor.sent(f)
 	}
 }
@@ -324,6 +341,6 @@ func (n *Node) ToClient(key auth.PublicKey, f *wire.Frame) {
 	list := n.clients[transport.Key(key)]
 	n.mu.Unlock()
 	for _, l := range list {
-		l.Send(f.Raw())
+		n.sends.Send(l, f.Raw())
 	}
 }
