@@ -132,8 +132,7 @@ func (r *Replica) onPrePrepare(m *Message, v *Vote) {
 
 func (r *Replica) onPrepare(m *Message, v *Vote) {
 	s := r.slot(v.Seq)
-	have := s.prepares[m.Author()]
-	if have != nil {
+	if have := s.prepareBy(m.Author()); have != nil {
 		old := have.body.(*Vote)
 		switch {
 		case old.View == v.View && old.Digest != v.Digest:
@@ -151,6 +150,14 @@ func (r *Replica) onPrepare(m *Message, v *Vote) {
 	s.prepares[m.Author()] = m
 	r.crossCheck(s, m)
 	r.advance(s)
+}
+
+// prepareBy is the author's prepare, or one that its own link brought.
+func (s *slot) prepareBy(author int) *Message {
+	if m := s.prepares[author]; m != nil {
+		return m
+	}
+	return s.spares[author]
 }
 
 // crossCheck exposes a prepare that contradicts the accepted pre-prepare: its

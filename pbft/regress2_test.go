@@ -3,6 +3,7 @@ package pbft
 import (
 	"testing"
 
+	"github.com/tagma-db/tagma/auth"
 	"github.com/tagma-db/tagma/wire"
 )
 
@@ -229,5 +230,39 @@ func TestJoin(t *testing.T) {
 		if r.view != 2 || r.active {
 			t.Fatalf("I9: after %v of f+1 replicas in view 2 a replica stays in view %d", kind, r.view)
 		}
+	}
+}
+
+// A prepare beyond the quorum is not paid for, and yet convicts its author
+// once it says something else.
+func TestSparePrepareConvicts(t *testing.T) {
+	w := newWorld(4)
+	r := w.replica(1, nil)
+	var e Effects
+	r.Step(Clock{1, 1}, &e)
+	bf := w.plain(KindBatch, wire.NoAuthor, (&Batch{Time: 1}).encode())
+	v := Vote{Seq: 1, Digest: bf.Digest()}
+	for _, in := range []Received{
+		{0, w.msg(t, w.signed(KindPrePrepare, 0, v.encode()))},
+		{0, w.msg(t, bf)},
+		{2, w.msg(t, w.signed(KindPrepare, 2, v.encode()))},
+	} {
+		r.Step(in, &e)
+	}
+	spare := w.msg(t, w.signed(KindPrepare, 3, v.encode()))
+	if !r.Wants(0, spare.Message) {
+		t.Fatal("relayed by another, so it proves nothing unchecked: it must be wanted")
+	}
+	if r.Wants(3, spare.Message) {
+		t.Fatal("a prepare that agrees with the certificate is checked all the same")
+	}
+	v.Digest[0]++
+	other := w.msg(t, w.signed(KindPrepare, 3, v.encode()))
+	if !r.Wants(2, other.Message) {
+		t.Fatal("a prepare against the certificate is not wanted")
+	}
+	r.Step(Received{2, other}, &e)
+	if len(r.evidence) != 1 || r.evidence[0].Culprit != 3 || !r.evidence[0].Convicts(w.cfg, NewOpener(w.cfg, auth.Ed25519{})) {
+		t.Fatalf("evidence: %+v", r.evidence)
 	}
 }

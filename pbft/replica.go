@@ -103,6 +103,7 @@ type slot struct {
 	arrived   Ticks
 	ripe      Ticks      // when it came within reach of execution: in the window, bodies held
 	prepares  []*Message // by author, the newest view
+	spares    []*Message // by author: beyond a quorum, kept with its signature unchecked
 	commits   []commit   // by author, the newest view
 	cert      *Prepared  // of the highest view, held with its bodies
 	voted     bool       // own vote in the present view is out
@@ -238,8 +239,8 @@ func (r *Replica) onVote(m *Message, v *Vote) {
 	}
 }
 
-// Wants is asked before the signatures of m are paid for. A false answer
-// drops it; a true one promises nothing.
+// Wants is asked before the signatures of m are paid for. After a false answer
+// the caller forgets m; a true one promises nothing.
 func (r *Replica) Wants(from int, m *Message) bool {
 	switch b := m.body.(type) {
 	case *Vote:
@@ -253,7 +254,7 @@ func (r *Replica) Wants(from int, m *Message) bool {
 		if s == nil {
 			return true
 		}
-		return s.wants(m, b)
+		return s.wants(from, m, b)
 	case *Checkpoint:
 		return m.Author() == r.self || b.Seq >= r.low
 	case *ViewChange:
@@ -266,9 +267,10 @@ func (r *Replica) Wants(from int, m *Message) bool {
 	return true
 }
 
-// wants reports whether a vote would be news. Prepares beyond a quorum are
-// checked and held too: who tells others something else is caught by them.
-func (s *slot) wants(m *Message, v *Vote) bool {
+// wants reports whether a vote would be news. A prepare that agrees with a
+// certificate held already is not: it is kept unchecked, for the day on which
+// its author, from whose own link it came, is heard to say something else.
+func (s *slot) wants(from int, m *Message, v *Vote) bool {
 	switch m.Kind() {
 	case KindPrePrepare:
 		for _, have := range []*Message{s.proposal, s.future} {
@@ -277,7 +279,12 @@ func (s *slot) wants(m *Message, v *Vote) bool {
 			}
 		}
 	case KindPrepare:
-		if have := s.prepares[m.Author()]; have != nil && *have.body.(*Vote) == *v {
+		have := s.prepares[m.Author()]
+		if have != nil && *have.body.(*Vote) == *v {
+			return false
+		}
+		if have == nil && s.certain && s.cert.Vote == *v && from == m.Author() {
+			s.spares[from] = m
 			return false
 		}
 	}
@@ -289,7 +296,7 @@ func (s *slot) wants(m *Message, v *Vote) bool {
 func (r *Replica) slot(seq Seq) *slot {
 	s := &r.slots[seq%r.p.Log]
 	if s.seq != seq {
-		*s = slot{seq: seq, prepares: make([]*Message, r.n), commits: make([]commit, r.n)}
+		*s = slot{seq: seq, prepares: make([]*Message, r.n), spares: make([]*Message, r.n), commits: make([]commit, r.n)}
 	}
 	return s
 }

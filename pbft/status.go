@@ -129,8 +129,8 @@ func (r *Replica) remind(to int) {
 		if s == nil {
 			continue
 		}
-		if s.prepares[to] != nil {
-			r.eager(to, s.prepares[to].Frame)
+		if m := s.prepareBy(to); m != nil {
+			r.eager(to, m.Frame)
 			return
 		}
 		if s.proposal != nil && s.proposal.Author() == to {
