@@ -145,6 +145,9 @@ func floor(rows machine.Rows, q *pbft.Request) int64 {
 
 // findResult looks for the number's result and reports whether it executed.
 func (h *Host) findResult(rows machine.Rows, s *session, q *pbft.Request) bool {
+	if q.Number > s.top {
+		return false // spares the search for a row that is not there
+	}
 	value, ok := rows.Get(resultKey(q, q.Number))
 	if !ok {
 		return false

@@ -51,6 +51,7 @@ type PebbleRows struct {
 	applied atomic.Uint64
 	key     []byte // scratch
 	values  arena  // of reads since the last write
+	recent  recent
 
 	failed chan struct{} // closed with the first error
 	once   sync.Once
@@ -157,21 +158,41 @@ func (r *PebbleRows) rowKey(key []byte) []byte {
 // Set implements machine.Rows.
 func (r *PebbleRows) Set(key, value []byte) {
 	r.values.reset()
+	r.recent.set(key, value)
 	r.check(r.batch.Set(r.rowKey(key), value, nil))
 }
 
 // Delete implements machine.Rows.
 func (r *PebbleRows) Delete(key []byte) {
 	r.values.reset()
+	r.recent.drop(key)
 	r.check(r.batch.Delete(r.rowKey(key), nil))
 }
 
 // Get implements machine.Rows.
 func (r *PebbleRows) Get(key []byte) (value []byte, ok bool) {
-	if r.batch.Empty() { // several times faster than through the batch's index
-		return r.get(r.db, r.rowKey(key), &r.values)
+	if r.Err() != nil {
+		return nil, false
 	}
-	return r.get(r.batch, r.rowKey(key), &r.values)
+	if value, ok = r.recent.get(key); ok {
+		return value, true
+	}
+	if value, ok = r.lookup(key); ok {
+		r.recent.add(key, append([]byte(nil), value...))
+	}
+	return value, ok
+}
+
+func (r *PebbleRows) lookup(key []byte) (value []byte, ok bool) {
+	return r.get(r.latest(), r.rowKey(key), &r.values)
+}
+
+// latest shows all writes. Without the batch's index it is several times faster.
+func (r *PebbleRows) latest() pebble.Reader {
+	if r.batch.Empty() {
+		return r.db
+	}
+	return r.batch
 }
 
 func (r *PebbleRows) get(from pebble.Reader, key []byte, to *arena) (value []byte, ok bool) {
@@ -192,12 +213,12 @@ func (r *PebbleRows) get(from pebble.Reader, key []byte, to *arena) (value []byt
 
 // Scan implements machine.Rows.
 func (r *PebbleRows) Scan(lo, hi []byte, yield func(key, value []byte) bool) {
-	r.scan(r.batch, lo, hi, false, yield)
+	r.scan(r.latest(), lo, hi, false, yield)
 }
 
 // ScanBack implements machine.Rows.
 func (r *PebbleRows) ScanBack(lo, hi []byte, yield func(key, value []byte) bool) {
-	r.scan(r.batch, lo, hi, true, yield)
+	r.scan(r.latest(), lo, hi, true, yield)
 }
 
 func (r *PebbleRows) scan(from pebble.Reader, lo, hi []byte, back bool, yield func(key, value []byte) bool) {
