@@ -1,6 +1,7 @@
 package pbft
 
 import (
+	"github.com/tagma-db/tagma/quorum"
 	"github.com/tagma-db/tagma/wire"
 )
 
@@ -33,6 +34,8 @@ type want struct {
 	source int // who must have it
 	due    Ticks
 	tries  int
+	change bool  // wanted for wantedNew alone
+	listed Ticks // in asked, seen at this tick
 }
 
 func newStore() store {
@@ -120,9 +123,19 @@ func (t *store) keepRequest(q *Request) { t.requests[q.frame.Digest()] = q }
 
 // want notes that content is missing.
 func (t *store) want(d wire.Digest, source int, now Ticks) {
-	if t.wants[d] == nil {
+	if w := t.wants[d]; w == nil {
 		t.wants[d] = &want{source: source, due: now + 1}
 		t.asked = append(t.asked, d)
+	} else if w.change {
+		w.change, w.source, w.tries = false, source, 0
+	}
+}
+
+// wantChange notes that a view-change is missing, unless something else wants it.
+func (t *store) wantChange(d wire.Digest, source int, now Ticks) {
+	if t.wants[d] == nil {
+		t.want(d, source, now)
+		t.wants[d].change = true
 	}
 }
 
@@ -141,18 +154,29 @@ func (r *Replica) content(d wire.Digest, source int) *batch {
 	if b.whole {
 		return b
 	}
-	for _, missing := range r.store.complete(b) {
-		r.store.want(missing, source, r.now)
+	missing := r.store.complete(b)
+	size := 0
+	for _, d := range b.Requests {
+		if q := r.store.request(d); q != nil {
+			size += len(q.frame.Raw())
+		}
+	}
+	if b.bad = size > r.p.BatchSize && len(b.Requests) > 1; b.bad && !b.whole {
+		return nil // known by what is here; no more of it is fetched
+	}
+	for _, d := range missing {
+		r.store.want(d, source, r.now)
 	}
 	if !b.whole {
 		return nil
 	}
-	size := 0
-	for _, q := range b.requests {
-		size += len(q.frame.Raw())
-	}
-	b.bad = size > r.p.BatchSize && len(b.requests) > 1
 	return b
+}
+
+// bad reports whether a batch that is held is known to break a bound.
+func (t *store) bad(d wire.Digest) bool {
+	b := t.find(d)
+	return b != nil && b.bad
 }
 
 // onBatch takes in a batch that is wanted, or that the primary sends ahead
@@ -162,7 +186,7 @@ func (r *Replica) onBatch(from int, m *Message, b *Batch) {
 	switch {
 	case r.store.wants[d] != nil:
 		r.store.addBatch(m.Frame, b)
-		r.recheck()
+		r.arrived = true
 	case r.store.find(d) != nil:
 	case from == r.cfg.Primary(r.view) && r.store.early < int(2*r.p.Window):
 		r.store.early++
@@ -224,13 +248,14 @@ func (r *Replica) fetchDue() {
 		r.store.asked = r.store.asked[:0]
 		return
 	}
-	var asks [quorumMax][]wire.Digest
+	var asks [quorum.MaxN][]wire.Digest
 	kept := r.store.asked[:0]
 	for _, d := range r.store.asked {
 		w := r.store.wants[d]
-		if w == nil {
+		if w == nil || w.listed == r.now {
 			continue
 		}
+		w.listed = r.now
 		kept = append(kept, d)
 		to := (w.source + w.tries) % int(r.n)
 		if to == r.self {
@@ -252,7 +277,28 @@ func (r *Replica) fetchDue() {
 	}
 }
 
-const quorumMax = 64
+// discard takes a request out of the pending ones that will not execute from
+// there. Its body goes with the next sweep, which comes early if such bodies
+// are many.
+func (r *Replica) discard(e *entry) {
+	r.pending.remove(e.request.key())
+	r.discarded += len(e.request.frame.Raw())
+}
+
+// catchUp does once for many inputs what each of them would ask for: to look
+// again at what waited for content, and to give up what is discarded.
+func (r *Replica) catchUp() {
+	if r.discarded > r.p.ClientSize {
+		r.sweep()
+		r.arrived = true // what still matters is wanted again
+	}
+	if r.arrived {
+		r.arrived = false
+		r.advanceAll()
+		r.countChanges()
+		r.tryNewView()
+	}
+}
 
 // sweep drops content that nothing refers to. It runs at each stable
 // checkpoint and new view; wants that still matter are made again, here or by
@@ -293,8 +339,11 @@ func (r *Replica) sweep() {
 		}
 		keep(s.digest)
 	}
-	for _, c := range append(append([]*change{r.change}, r.changes...), r.newChanges...) {
-		if c != nil {
+	for _, list := range [][]*change{{r.change}, r.changes, r.newChanges, r.fetched} {
+		for _, c := range list {
+			if c == nil {
+				continue
+			}
 			for i := range c.Prepared {
 				keep(c.Prepared[i].Digest)
 			}
@@ -310,7 +359,7 @@ func (r *Replica) sweep() {
 			fresh.keepRequest(e.request)
 		}
 	}
-	r.store = fresh
+	r.store, r.discarded = fresh, 0
 	r.wantAgain()
 }
 
@@ -327,7 +376,7 @@ func (r *Replica) wantAgain() {
 	}
 	for _, ref := range r.wantedNew.body.(*NewView).Changes {
 		if r.findChange(ref.Digest) == nil {
-			r.store.want(ref.Digest, r.wantedNew.Author(), r.now)
+			r.store.wantChange(ref.Digest, r.wantedNew.Author(), r.now)
 		}
 	}
 }

@@ -60,6 +60,7 @@ const (
 	ReasonSignature           // a frame whose signature does not verify
 	ReasonAmnesia             // own votes exist that the log here does not know
 	ReasonFaults              // more than f replicas are faulty
+	ReasonTime                // a batch's time is too far from this replica's clock
 	reasonEnd
 )
 
@@ -68,7 +69,7 @@ var reasonNames = [reasonEnd]string{"", "old view", "outside the window", "dupli
 	"request timed out", "new view timed out", "f+1 replicas are in higher views", "primary abdicated",
 	"primary restarted", "clean stop", "disk stalls", "equivocation", "invalid batch",
 	"invalid new-view", "two view-changes for one view", "checkpoint differs from the stable one",
-	"reply differs from f+1 others", "invalid signature", "amnesia", "more than f faults"}
+	"reply differs from f+1 others", "invalid signature", "amnesia", "more than f faults", "time too far from this clock"}
 
 // String is the reason in words.
 func (r Reason) String() string {

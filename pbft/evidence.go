@@ -76,7 +76,7 @@ func (r *Replica) onOwn(m Verified) {
 		switch {
 		case b.View > r.view:
 			forgotten = true
-		case b.View == r.view && b.Seq > r.mark+r.p.Window:
+		case b.View == r.view && b.Seq > r.mark+r.p.Window && b.Seq > r.fixed:
 			s := r.peek(b.Seq) // NewView's own pre-prepares may lie beyond D + W
 			forgotten = s == nil || s.own == nil || *s.own.body.(*Vote) != *b
 		case b.View == r.view:

@@ -81,7 +81,7 @@ func (r *Replica) tryAccept() {
 	for _, ref := range v.Changes {
 		c := r.findChange(ref.Digest)
 		if c == nil {
-			r.store.want(ref.Digest, m.Author(), r.now)
+			r.store.wantChange(ref.Digest, m.Author(), r.now)
 			continue
 		}
 		if c.author != ref.Author || c.View != v.View {
@@ -128,13 +128,12 @@ func (r *Replica) forgetVotes() {
 func (r *Replica) dropWanted() {
 	if r.wantedNew != nil {
 		for _, ref := range r.wantedNew.body.(*NewView).Changes {
-			delete(r.store.wants, ref.Digest)
+			if w := r.store.wants[ref.Digest]; w != nil && w.change {
+				delete(r.store.wants, ref.Digest)
+			}
 		}
 	}
-	r.wantedNew = nil
-	if !r.active {
-		r.newChanges = nil
-	}
+	r.wantedNew, r.fetched = nil, nil
 }
 
 // refuse moves on from a primary whose NewView does not follow.
@@ -154,7 +153,7 @@ func (r *Replica) enter(m *Message, v *NewView, used []*change, stable *Stable) 
 	r.logNewView(m.Frame)
 	r.eff.Sync = true
 	r.votable = r.appended
-	r.active, r.newView, r.newChanges, r.wantedNew = true, m, used, nil
+	r.active, r.newView, r.newChanges, r.wantedNew, r.fetched = true, m, used, nil, nil
 	r.start, r.resendAt, r.newViewAt = r.now, 0, 0
 	r.pending.unpropose()
 	r.adopt(stable)

@@ -8,9 +8,7 @@ import (
 // fetched as the body of a batch.
 func (r *Replica) onRequest(from int, q *Request) {
 	wanted := r.store.addRequest(q)
-	if wanted {
-		r.recheck()
-	}
+	r.arrived = r.arrived || wanted
 	k := q.key()
 	if e := r.pending.byKey[k]; e != nil {
 		if from >= 0 {
@@ -54,22 +52,22 @@ func (r *Replica) propose() {
 		if r.abstains(r.next) {
 			return // the abdication is on its way
 		}
-		now := max(r.wall, r.agreed, r.lastTime)
-		var stale []requestKey
+		now := max(r.wall, r.agreed)
+		var stale []*entry
 		picked := r.pending.pick(r.n, r.p.BatchCount, r.p.BatchSize, func(q *Request) bool {
 			a := r.judge.Judge(q, now)
 			if a == Executed {
-				stale = append(stale, q.key())
+				stale = append(stale, r.pending.byKey[q.key()])
 			}
 			return a == Admissible
 		})
-		for _, k := range stale {
-			r.pending.remove(k)
+		for _, e := range stale {
+			r.discard(e)
 		}
 		if len(picked) == 0 {
 			return
 		}
-		b := &Batch{Time: now}
+		b := &Batch{Time: r.wall} // agreed time stands still where clocks were set back
 		for _, e := range picked {
 			b.Requests = append(b.Requests, e.request.frame.Digest())
 		}
@@ -82,7 +80,6 @@ func (r *Replica) proposeBatch(b *Batch) {
 	r.store.addBatch(f, b)
 	v := Vote{View: r.view, Seq: r.next, Digest: f.Digest()}
 	m := &Message{Frame: r.signed(KindPrePrepare, v.encode()), body: &v}
-	r.lastTime = b.Time
 	r.next++
 	s := r.slot(v.Seq)
 	s.proposal, s.arrived, s.ripe = m, r.now, r.now
@@ -206,22 +203,27 @@ func (r *Replica) tryVote(s *slot) {
 	if s.proposal == nil || s.voted || r.isPrimary() || !r.canVote() {
 		return
 	}
-	v := *s.proposal.body.(*Vote)
-	b := r.content(v.Digest, s.proposal.Author())
-	if b == nil || r.abstains(s.seq) {
-		return
-	}
-	if b.bad {
-		r.badBatch(s)
-		return
-	}
 	if s.seq > r.mark+r.p.Window {
 		r.eff.Sync = r.eff.Sync || r.appended > r.synced // held back by D + W
 		return
 	}
+	v := *s.proposal.body.(*Vote)
+	b := r.content(v.Digest, s.proposal.Author())
+	if r.store.bad(v.Digest) {
+		r.badBatch(s)
+		return
+	}
+	if b == nil || r.abstains(s.seq) {
+		return
+	}
 	if s.seq > r.fixed && (b.Time > r.wall+r.p.TimeBound || b.Time < r.wall-r.p.TimeBound) {
+		if r.offClock != s.seq {
+			r.offClock = s.seq
+			r.event(Event{Kind: EventIgnored, Reason: ReasonTime, Peer: s.proposal.Author(), Seq: s.seq, Of: KindPrePrepare})
+		}
 		return // judged again as the clock moves
 	}
+	r.offClock = 0
 	m := &Message{Frame: r.signed(KindPrepare, v.encode()), body: &v}
 	s.voted, s.own, s.ripe = true, m, r.now
 	s.prepares[r.self] = m
@@ -397,13 +399,6 @@ func (r *Replica) advanceAll() {
 		}
 	}
 	r.execute()
-}
-
-// recheck goes on with what waited for a body.
-func (r *Replica) recheck() {
-	r.advanceAll()
-	r.countChanges()
-	r.tryNewView()
 }
 
 // abstains reports whether this replica may have voted at seq in the present

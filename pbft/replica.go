@@ -45,12 +45,14 @@ type Replica struct {
 	abstainIn View
 
 	// Requests and content.
-	pending pending
-	store   store
+	pending   pending
+	store     store
+	arrived   bool // content that was wanted came since the last look
+	discarded int  // bytes of bodies that left pending and not the store
+	offClock  Seq  // slot that is not voted for because of its time, 0: none
 
 	// Primary.
-	next     Seq // next slot to propose
-	lastTime int64
+	next Seq // next slot to propose
 
 	// Liveness.
 	start      Ticks // ages count from here: NewView, or end of a catch-up
@@ -66,6 +68,7 @@ type Replica struct {
 	change     *change   // own view-change of view, nil in view 0 or after a jump
 	changes    []*change // by author, the newest
 	wantedNew  *Message  // NewView whose view-changes are being fetched
+	fetched    []*change // view-changes fetched for wantedNew, at most q
 	newView    *Message  // accepted NewView of view
 	newChanges []*change // the q view-changes that it names
 	peers      []peer    // by replica
@@ -178,6 +181,7 @@ func (r *Replica) Step(in Input, out *Effects) {
 			r.abdicate(ReasonDisk)
 		}
 	case Flush:
+		r.catchUp()
 		r.propose()
 	case Stop:
 		if r.isPrimary() && r.canVote() && r.n > 1 {
@@ -346,6 +350,8 @@ func (r *Replica) Report(nonce uint64) *Report {
 		p.State = "repairing: needs state transfer"
 	case r.joining:
 		p.State = "joining: waits for the status of a quorum"
+	case r.offClock != 0:
+		p.State = "does not vote: its clock is not within the bound of the primary's"
 	}
 	return p
 }

@@ -8,15 +8,22 @@ func (r *Replica) clock(c Clock) {
 		return
 	}
 	wasBehind := r.provablyBehind()
-	paused := c.Now-r.now > r.timeout/2 // the process stood still: nobody else is to blame
+	pause, age := c.Now-r.now, r.age()
 	r.now = c.Now
 	r.fetchDue()
 	r.statusDue()
 	if r.joining || r.stopped {
 		return
 	}
-	if wasBehind || paused {
-		r.start = r.now // ages count from the end of a catch-up, or of the pause
+	switch {
+	case wasBehind:
+		r.start = r.now // ages count from the end of a catch-up
+	case pause > r.timeout/2:
+		// The process stood still, and nobody else is to blame for most of it;
+		// but rounds that always take long must not keep a primary for ever.
+		if old := age + r.timeout/4; old < r.now {
+			r.start = max(r.start, r.now-old)
+		}
 	}
 	r.requestTimer()
 	r.viewTimer()
@@ -43,14 +50,7 @@ func (r *Replica) requestTimer() {
 	if !r.canVote() || !r.working() {
 		return
 	}
-	e, arrived := r.oldestAdmissible(), r.now
-	if e != nil {
-		arrived = e.arrived
-	}
-	if s := r.openSlot(); s != nil {
-		arrived = min(arrived, s.arrived)
-	}
-	age := r.now - min(max(arrived, r.start), r.now)
+	e, age := r.oldestAdmissible(), r.age()
 	if e != nil && !e.relayed && age >= r.timeout/2 {
 		e.relayed = true
 		r.eager(ToAll, e.request.frame)
@@ -66,6 +66,21 @@ func (r *Replica) requestTimer() {
 	}
 }
 
+// age is how long the oldest of what waits has waited.
+func (r *Replica) age() Ticks {
+	if !r.working() {
+		return 0
+	}
+	arrived := r.now
+	if e := r.pending.oldest(); e != nil {
+		arrived = e.arrived
+	}
+	if s := r.openSlot(); s != nil {
+		arrived = min(arrived, s.arrived)
+	}
+	return r.now - min(max(arrived, r.start), r.now)
+}
+
 // oldestAdmissible drops what can no longer execute from the head of the
 // pending requests and returns the oldest that can.
 func (r *Replica) oldestAdmissible() *entry {
@@ -78,11 +93,10 @@ func (r *Replica) oldestAdmissible() *entry {
 		case Admissible:
 			return e
 		case Executed:
-			r.pending.remove(e.request.key())
+			r.discard(e)
 		default: // not now: it must not hold the timer
-			q := e.request
-			r.pending.remove(q.key())
-			r.eff.Refused = append(r.eff.Refused, Refusal{q, Refused})
+			r.discard(e)
+			r.eff.Refused = append(r.eff.Refused, Refusal{e.request, Refused})
 		}
 	}
 }

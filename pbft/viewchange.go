@@ -30,7 +30,7 @@ func (r *Replica) leave(to View, why Reason) {
 	}
 	r.event(Event{Kind: EventLeft, Reason: why, Peer: -1, View: to})
 	r.view, r.active, r.fixed = to, false, 0
-	r.newView, r.newChanges, r.wantedNew, r.newViewAt = nil, nil, nil, 0
+	r.newView, r.newChanges, r.wantedNew, r.fetched, r.newViewAt = nil, nil, nil, nil, 0
 	c := &ViewChange{View: to, Stable: r.stable}
 	for seq := r.stable.seq() + 1; seq <= r.stable.seq()+r.p.Log; seq++ {
 		s := r.peek(seq)
@@ -63,7 +63,7 @@ func (r *Replica) onViewChange(m *Message, c *ViewChange) {
 	}
 	x := &change{ViewChange: c, frame: m.Frame, author: author}
 	if r.wantsChange(m.Frame.Digest()) {
-		r.newChanges = append(r.newChanges, x)
+		r.fetched = append(r.fetched, x)
 		delete(r.store.wants, m.Frame.Digest())
 		r.tryAccept()
 	}
@@ -179,7 +179,7 @@ func choose(changes []*change, view View) (*Stable, []Vote) {
 
 // findChange returns a view-change that is held, by digest.
 func (r *Replica) findChange(d wire.Digest) *change {
-	for _, list := range [][]*change{r.changes, r.newChanges} {
+	for _, list := range [][]*change{r.changes, r.newChanges, r.fetched} {
 		for _, c := range list {
 			if c != nil && c.frame.Digest() == d {
 				return c
@@ -191,5 +191,5 @@ func (r *Replica) findChange(d wire.Digest) *change {
 
 // wantsChange reports whether a NewView waits for this view-change.
 func (r *Replica) wantsChange(d wire.Digest) bool {
-	return r.wantedNew != nil && r.store.wants[d] != nil
+	return r.wantedNew != nil && r.store.wants[d] != nil && r.store.wants[d].change
 }
