@@ -2,18 +2,20 @@ package client
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/tagma-db/tagma/kv"
 	"github.com/tagma-db/tagma/pbft"
 )
 
 // Error says how an operation that has no result ended: why, whether it may
-// have taken effect all the same, and what to do next.
+// have taken effect all the same, and what to do next. Refusals of a folder's
+// files are Errors too.
 type Error struct {
 	Outcome pbft.Outcome // OutcomeNotDone or OutcomeUnknown
 	Cause   string
 	Next    string
-	Err     error // what the machine answered, a kv.Code; may be nil
+	Err     error // what the machine answered, a kv.Code, or what was wrong with a file; may be nil
 }
 
 // Error is cause and next step in one line.
@@ -24,7 +26,7 @@ func (e *Error) Error() string {
 	return e.Cause + "; " + e.Next
 }
 
-// Unwrap is the machine's error, if there is one.
+// Unwrap is Err.
 func (e *Error) Unwrap() error { return e.Err }
 
 // Unknown reports whether err leaves open if the operation took effect.
@@ -35,6 +37,13 @@ func Unknown(err error) bool {
 
 func notDone(cause, next string) *Error {
 	return &Error{Outcome: pbft.OutcomeNotDone, Cause: cause, Next: next}
+}
+
+// Refuse is an Error of outcome not done, about a file or a setting. cause is a
+// format that may wrap an error with %w.
+func Refuse(next, cause string, args ...any) error {
+	err := fmt.Errorf(cause, args...)
+	return &Error{Outcome: pbft.OutcomeNotDone, Cause: err.Error(), Next: next, Err: errors.Unwrap(err)}
 }
 
 var errClosed = notDone("the client is closed", "open another")
@@ -49,6 +58,7 @@ var codeNext = map[kv.Code]string{
 	kv.CodeCompacted:      "read at a newer revision",
 	kv.CodeFutureRevision: "read at a revision that exists",
 	kv.CodeAnswerTooLarge: "delete in smaller ranges, or do not ask for the previous pairs",
+	kv.CodeTooManyKeys:    "delete in smaller ranges",
 }
 
 func refusedBy(code kv.Code) *Error {

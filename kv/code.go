@@ -16,9 +16,10 @@ const (
 	CodeDuplicateKey   Code = 6 // a branch that changes one key twice
 	CodeCompacted      Code = 7 // a revision below Result.Compacted
 	CodeFutureRevision Code = 8
-	CodeAnswerTooLarge Code = 9 // previous pairs above MaxPayload
+	CodeAnswerTooLarge Code = 9  // previous pairs above MaxPayload
+	CodeTooManyKeys    Code = 10 // deletes above maxDeletes
 
-	codes = 10
+	codes = 11
 )
 
 // texts are for people; gateways that imitate etcd have texts of their own.
@@ -33,6 +34,7 @@ var texts = [codes]string{
 	CodeCompacted:      "kv: the revision has been compacted",
 	CodeFutureRevision: "kv: the revision lies in the future",
 	CodeAnswerTooLarge: "kv: the previous pairs asked for are larger than 2 MiB",
+	CodeTooManyKeys:    "kv: more than 65,536 keys to delete in one operation",
 }
 
 // Error is the code's text in English.

@@ -80,6 +80,7 @@ func (s *store) apply(ops []Op) ([]Reply, Code) {
 // may look at the state before all of them, because a branch changes no key
 // twice; a pair that two deletes cover is counted twice.
 func (s *store) check(ops []Op) Code {
+	deletes := 0
 	for _, op := range ops {
 		var prev Interval
 		switch op := op.(type) {
@@ -97,6 +98,13 @@ func (s *store) check(ops []Op) Code {
 			}
 			prev = Interval{Key: op.Key}
 		case DeleteRange:
+			s.visit(op.Interval, s.revision, func(row) bool {
+				deletes++
+				return deletes <= maxDeletes
+			})
+			if deletes > maxDeletes {
+				return CodeTooManyKeys
+			}
 			if !op.PrevKV {
 				continue
 			}

@@ -100,6 +100,7 @@ var goldenResults = []namedResult{
 	{"compacted", kv.Result{Code: kv.CodeCompacted, Revision: 9, Compacted: 8}},
 	{"future revision", kv.Result{Code: kv.CodeFutureRevision, Revision: 9}},
 	{"answer too large", kv.Result{Code: kv.CodeAnswerTooLarge, Revision: 9}},
+	{"too many keys", kv.Result{Code: kv.CodeTooManyKeys, Revision: 9}},
 }
 
 func TestGoldenOps(t *testing.T) {

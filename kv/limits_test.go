@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/tagma-db/tagma/kv"
+	"github.com/tagma-db/tagma/machine"
+	"github.com/tagma-db/tagma/storage"
 )
 
 var everything = kv.Interval{Key: []byte{0}, End: []byte{0}}
@@ -145,4 +147,48 @@ func TestDeleteMany(t *testing.T) {
 	if r := execute(t, store, kv.Range{Interval: everything}.Encode()).Reply.(kv.RangeReply); r.Count != 0 {
 		t.Fatalf("%d left", r.Count)
 	}
+}
+
+// TestDeleteTooMany: what one operation deletes is held in memory, so it has a
+// bound, over all deletes of a branch; nothing of it is done.
+func TestDeleteTooMany(t *testing.T) {
+	const most = 1 << 16
+	store, err := storage.OpenPebble(storage.Disk(), t.TempDir(), storage.PebbleOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	for i := range most + 1 {
+		execute(t, store, kv.Put{Key: numbered(i)}.Encode())
+		if i%100 == 0 {
+			store.Commit(uint64(i + 1))
+		}
+	}
+	store.Commit(most + 2)
+	before := execute(t, store, kv.Range{Interval: everything, CountOnly: true}.Encode())
+	half := numbered(most / 2)
+	first, second := kv.DeleteRange{Interval: kv.Interval{Key: []byte{0}, End: half}}, kv.DeleteRange{Interval: kv.Interval{Key: half, End: []byte{0}}}
+	for _, op := range []kv.Op{kv.DeleteRange{Interval: everything}, kv.Txn{Then: []kv.Op{first, second}}} {
+		if r := execute(t, store, op.Encode()); r.Code != kv.CodeTooManyKeys || r.Revision != before.Revision {
+			t.Fatalf("%+v: %+v", op, r)
+		}
+	}
+	for _, op := range []kv.DeleteRange{first, second} {
+		if r := execute(t, store, op.Encode()); r.Code != kv.CodeOK {
+			t.Fatalf("%+v", r)
+		}
+	}
+}
+
+// unreadable is rows of which single reads fail, as PebbleRows shows it.
+type unreadable struct{ *memRows }
+
+func (unreadable) Get([]byte) ([]byte, bool) { return nil, false }
+
+// TestUnreadable: rows that cannot be read end the process elsewhere, not by a
+// panic here.
+func TestUnreadable(t *testing.T) {
+	store := &memRows{}
+	execute(t, store, kv.Put{Key: []byte("k"), Value: make([]byte, 4096)}.Encode())
+	kv.Machine{}.Execute(unreadable{store}, machine.Call{Op: kv.Range{Interval: everything}.Encode()})
 }

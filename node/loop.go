@@ -180,9 +180,10 @@ func (n *Node) startSync() error {
 	return nil
 }
 
-// startFlush flushes the rows once the log is large, so that it can be cut.
+// startFlush flushes the rows once the log is large, so that it can be cut: by
+// half at least, which takes a checkpoint that is newer than the last cut.
 func (n *Node) startFlush() {
-	if n.flushing || n.log.Size() < cutSize || time.Since(n.flushAt) < flushEvery {
+	if n.flushing || n.log.Size() < n.cutAt || n.host.Stable() == n.cutStable || time.Since(n.flushAt) < flushEvery {
 		return
 	}
 	n.flushing, n.flushAt = true, time.Now()
@@ -206,6 +207,7 @@ func (n *Node) cut(r flushResult) error {
 		return fmt.Errorf("the disk failed, this process must not vote any more: %w", err)
 	}
 	n.host.Carried(len(carry), n.log.Durable())
+	n.cutAt, n.cutStable = max(cutSize, 2*n.log.Size()), n.host.Stable()
 	n.o.Log.Info("log cut", "before", before, "after", n.log.Size(), "rows", r.applied)
 	return nil
 }

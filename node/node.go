@@ -88,6 +88,9 @@ type Node struct {
 	sends    transport.Batch
 	received []transport.Received
 
+	cutAt     int64    // bytes of log after which it is cut
+	cutStable pbft.Seq // stable checkpoint at the last cut
+
 	wantSync, syncing, flushing bool
 	flushAt                     time.Time
 	lastSync                    time.Duration
@@ -119,7 +122,7 @@ func Start(o Options) (*Node, error) {
 	if o.Behave != nil && !f.genesis.Demo {
 		return nil, errors.New("this is no demo cluster: replicas of a real one cannot be told to misbehave")
 	}
-	n := &Node{o: o, folder: f, began: time.Now(), clients: map[transport.Key][]*transport.Link{},
+	n := &Node{o: o, folder: f, began: time.Now(), clients: map[transport.Key][]*transport.Link{}, cutAt: cutSize,
 		index: map[transport.Key]int{}, allowed: map[transport.Key]bool{}, poke: make(chan struct{}, 1),
 		calls: make(chan func()), syncAsk: make(chan struct{}, 1), syncEnd: make(chan syncResult, 1),
 		flushed: make(chan flushResult, 1), stop: make(chan struct{}), done: make(chan struct{})}
