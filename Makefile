@@ -39,7 +39,7 @@ campaign-fuzz: ## FUZZTIME more for every fuzz target (FUZZ=pattern: those), rec
 	FUZZ="$(FUZZ)" FUZZTIME=$(FUZZTIME) scripts/campaign.sh fuzz
 
 mutants: ## every planted bug must be caught and named (about ten minutes)
-	MUTANTS=all $(GO) test -count=1 -timeout 60m -v ./sim/mutants
+	MUTANTS=$${MUTANTS:-all} $(GO) test -count=1 -timeout 60m -v ./sim/mutants
 
 crashes: ## 500 simulated runs of power losses on the crashable file system
 	SIM_RUNS=500 SIM_SEED=1 SIM_CRASH=1 $(GO) test -count=1 -timeout 30m -run 'Campaign$$' -v ./sim

@@ -63,11 +63,11 @@ type Client struct {
 
 	mu       sync.Mutex
 	closed   bool
-	queue    []*call                         // handed in, not yet taken by run
-	failed   []string                        // by replica: why its link is down, "" if it is not known to be
-	suspects []bool                          // by replica
-	surveys  map[pbft.SessionID]chan<- reply // of surveys under way
-	probes   map[uint64]chan<- Probe         // of probes under way, by nonce
+	queue    []*call                      // handed in, not yet taken by run
+	failed   []string                     // by replica: why its link is down, "" if it is not known to be
+	suspects []bool                       // by replica
+	surveys  map[pbft.SessionID]*question // of surveys under way
+	probes   map[uint64]*probing          // of probes under way, by nonce
 }
 
 // call is one operation on its way.
@@ -101,7 +101,7 @@ func Open(o Options) (*Client, error) {
 		o.Keyspace = DefaultKeyspace
 	}
 	if len(o.Keyspace) > pbft.MaxKeyspace {
-		return nil, fmt.Errorf("the keyspace's name has %d bytes, allowed are 1 to %d", len(o.Keyspace), pbft.MaxKeyspace)
+		return nil, Refuse("give a shorter one", "the keyspace's name has %d bytes, allowed are 1 to %d", len(o.Keyspace), pbft.MaxKeyspace)
 	}
 	if o.Timeout <= 0 {
 		o.Timeout = DefaultTimeout
@@ -116,7 +116,7 @@ func Open(o Options) (*Client, error) {
 		began: time.Now(), inbox: transport.NewInbox(0), links: make([]*transport.Link, n), index: map[transport.Key]int{},
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 		failed: make([]string, n), suspects: make([]bool, n),
-		surveys: map[pbft.SessionID]chan<- reply{}, probes: map[uint64]chan<- Probe{},
+		surveys: map[pbft.SessionID]*question{}, probes: map[uint64]*probing{},
 	}
 	for id, member := range cfg.Members {
 		c.index[transport.Key(member)] = id
@@ -149,7 +149,8 @@ func FindFolder(dir string) (string, error) {
 			return "", err
 		}
 	}
-	return "", fmt.Errorf("no cluster in %s: it holds neither %s nor client/%s: %w", dir, GenesisFile, GenesisFile, fs.ErrNotExist)
+	return "", Refuse("name the folder that `tagma init` or `tagma demo` made", "no cluster in %s: it holds neither %s nor client/%s: %w",
+		dir, GenesisFile, GenesisFile, fs.ErrNotExist)
 }
 
 func readFolder(dir string) (*Genesis, ed25519.PrivateKey, error) {
@@ -167,7 +168,7 @@ func readFolder(dir string) (*Genesis, ed25519.PrivateKey, error) {
 	}
 	public := auth.NewSigner(key).Public().String()
 	if !slices.Contains(g.Clients, public) {
-		return nil, nil, fmt.Errorf("%s: the key in %s is no client of this cluster: restore both files from the folder that `tagma init` made", folder, KeyFile)
+		return nil, nil, Refuse("restore both files from the client folder that `tagma init` made", "%s: the key in %s is no client of this cluster", folder, KeyFile)
 	}
 	return g, key, nil
 }
@@ -248,12 +249,7 @@ func (c *Client) Close() {
 	c.inbox.Close()
 }
 
-func (c *Client) signal() {
-	select {
-	case c.wake <- struct{}{}:
-	default:
-	}
-}
+func (c *Client) signal() { tell(c.wake) }
 
 // linked notes what became of a link.
 func (c *Client) linked(id int, failure string) {

@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 	"unicode"
 
@@ -30,6 +32,24 @@ const (
 	maxGenesis    = 1 << 20 // bytes of a genesis file
 	maxPrincipals = 4096    // clients, and operators, of a genesis
 )
+
+// Sizes, in bytes, that bound the parameters.
+const (
+	maxLogRecord = 16 << 20                     // storage.MaxRecord, which this package does not import
+	vote         = 4 + wire.SignedOverhead + 48 // in a certificate: its length, and a frame with view, slot and digest
+	checkpoint   = 4 + wire.SignedOverhead + 80 // likewise: slot, time, root and mark
+	// batchFrame is what the record of a batch holds beside the requests: the
+	// record's tag, the batch with all its digests, and the requests' lengths.
+	batchFrame = 17 + 4 + wire.Overhead + 8 + 2 + 32*pbft.MaxBatch + 2 + 4*pbft.MaxBatch
+)
+
+// maxLogSlots is the most slots of which one view-change can carry prepared
+// certificates, each a pre-prepare and q−1 prepares, beside a stable one.
+func maxLogSlots(n quorum.Size) int {
+	q := n.Quorum()
+	fixed := wire.SignedOverhead + 8 + 2 + q*checkpoint + 2
+	return min((wire.MaxFrame-fixed)/(q*vote+2), pbft.MaxSlots)
+}
 
 // Genesis is genesis.json: who the members of a cluster are and what they
 // agree on before the first message. The cluster's identity is the SHA-256 of
@@ -99,8 +119,8 @@ func (p GenesisParams) Params() pbft.Params {
 	}
 }
 
-// check refuses parameters with which replicas could not run.
-func (p GenesisParams) check() error {
+// check refuses parameters with which n replicas could not run.
+func (p GenesisParams) check(n quorum.Size) error {
 	type bound struct {
 		name     string
 		got      int64
@@ -111,9 +131,9 @@ func (p GenesisParams) check() error {
 		{"tick_ms", int64(p.TickMillis), TickMillis, TickMillis},
 		{"window_slots", int64(p.WindowSlots), 1, int64(p.IntervalSlots)},
 		{"checkpoint_interval_slots", int64(p.IntervalSlots), 1, pbft.MaxSlots / 2},
-		{"log_slots", int64(p.LogSlots), 2 * int64(p.IntervalSlots), pbft.MaxSlots},
+		{"log_slots", int64(p.LogSlots), 2 * int64(p.IntervalSlots), int64(maxLogSlots(n))},
 		{"checkpoint_interval_bytes", int64(p.IntervalBytes), pbft.MaxRequest, large},
-		{"batch_bytes", int64(p.BatchBytes), 1, large},
+		{"batch_bytes", int64(p.BatchBytes), 1, maxLogRecord - batchFrame},
 		{"batch_requests", int64(p.BatchRequests), 1, pbft.MaxBatch},
 		{"view_timeout_ticks", int64(p.ViewTimeoutTicks), 2, large},
 		{"view_timeout_max_ticks", int64(p.ViewMaxTicks), int64(p.ViewTimeoutTicks), large},
@@ -155,33 +175,40 @@ func readBounded(path string, limit int64) ([]byte, error) {
 	defer f.Close()
 	raw, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err == nil && int64(len(raw)) > limit {
-		err = fmt.Errorf("%s: larger than %d bytes", path, limit)
+		err = Refuse("restore the file from where it was made", "%s: larger than %d bytes", path, limit)
 	}
 	return raw, err
 }
 
+// copyGenesis is what to do about a genesis that was changed.
+const copyGenesis = "copy genesis.json again from a node or from the client folder"
+
 // DecodeGenesis is ReadGenesis of the file's bytes.
 func DecodeGenesis(raw []byte) (*Genesis, error) {
 	var version struct {
-		Format int `json:"format"`
+		Format   int `json:"format"`
+		Protocol int `json:"protocol"`
 	}
 	if err := json.Unmarshal(raw, &version); err != nil {
-		return nil, fmt.Errorf("not a genesis file: %w", err)
+		return nil, Refuse(copyGenesis, "not a genesis file: %w", err)
 	}
 	if version.Format != GenesisFormat {
-		return nil, fmt.Errorf("genesis format %d is unknown to this build, which reads format %d: use the build that made it", version.Format, GenesisFormat)
+		return nil, Refuse("use the build that made it", "genesis format %d is unknown to this build, which reads format %d", version.Format, GenesisFormat)
+	}
+	if version.Protocol != ProtocolVersion {
+		return nil, Refuse("use the build that the cluster runs", "protocol version %d is unknown to this build, which speaks version %d", version.Protocol, ProtocolVersion)
 	}
 	g := &Genesis{}
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
 	if err := d.Decode(g); err != nil {
-		return nil, fmt.Errorf("not a genesis file: %w", err)
+		return nil, Refuse(copyGenesis, "not a genesis file: %w", err)
 	}
 	if !bytes.Equal(g.Encode(), raw) {
-		return nil, fmt.Errorf("not in canonical form: the file was edited or re-formatted, and its bytes are the cluster's identity; copy genesis.json again from a node or from the client folder")
+		return nil, Refuse(copyGenesis, "not in canonical form: the file was edited or re-formatted, and its bytes are the cluster's identity")
 	}
 	if err := g.check(); err != nil {
-		return nil, err
+		return nil, Refuse(copyGenesis, "%w", err)
 	}
 	return g, nil
 }
@@ -214,11 +241,8 @@ func (g *Genesis) ID() wire.Digest { return sha256.Sum256(g.Encode()) }
 
 // check refuses a genesis with which no cluster can run.
 func (g *Genesis) check() error {
-	if g.Format != GenesisFormat {
-		return fmt.Errorf("genesis format is %d, not %d", g.Format, GenesisFormat)
-	}
-	if g.Protocol != ProtocolVersion {
-		return fmt.Errorf("protocol version %d is unknown to this build, which speaks version %d: use the build that the cluster runs", g.Protocol, ProtocolVersion)
+	if g.Format != GenesisFormat || g.Protocol != ProtocolVersion {
+		return fmt.Errorf("format and protocol version are %d and %d, not %d and %d", g.Format, g.Protocol, GenesisFormat, ProtocolVersion)
 	}
 	if n := len([]rune(g.Name)); n < 1 || n > 64 {
 		return fmt.Errorf("name has %d characters, allowed are 1 to 64", n)
@@ -240,7 +264,7 @@ func (g *Genesis) check() error {
 	if err := g.checkKeys(); err != nil {
 		return err
 	}
-	return g.Params.check()
+	return g.Params.check(quorum.Size(len(g.Nodes)))
 }
 
 func (g *Genesis) checkKeys() error {
@@ -291,6 +315,9 @@ func checkAddress(address string) error {
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 || host == "" {
 		return fmt.Errorf("address %q is not host:port with a port from 1 to 65535", address)
+	}
+	if _, err := netip.ParseAddr(host); err != nil && strings.ContainsFunc(host, func(r rune) bool { return strings.ContainsRune(": /", r) || !unicode.IsPrint(r) }) {
+		return fmt.Errorf("address %q has a host that is neither a name nor an IP address", address)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +12,9 @@ import (
 	"testing"
 
 	"github.com/tagma-db/tagma/pbft"
+	"github.com/tagma-db/tagma/quorum"
+	"github.com/tagma-db/tagma/storage"
+	"github.com/tagma-db/tagma/wire"
 )
 
 // testKey is the i-th key of tests.
@@ -90,33 +94,39 @@ func TestGenesisNotCanonical(t *testing.T) {
 	}
 }
 
+// damages are changes that make a genesis one to refuse, by words of the error.
+var damages = map[string]func(*Genesis){
+	"genesis format 2 is unknown":          func(g *Genesis) { g.Format = 2 },
+	"protocol version 2 is unknown":        func(g *Genesis) { g.Protocol = 2 },
+	"name has 0 characters":                func(g *Genesis) { g.Name = "" },
+	"does not print":                       func(g *Genesis) { g.Name = "a\nb" },
+	"created":                              func(g *Genesis) { g.Created = "yesterday" },
+	"1 to 64 nodes, not 0":                 func(g *Genesis) { g.Nodes = nil },
+	"stands at place 1":                    func(g *Genesis) { g.Nodes[1].ID = 2 },
+	"has the key of node 0":                func(g *Genesis) { g.Nodes[1].Key = g.Nodes[0].Key },
+	"client 0 has the key of node 0":       func(g *Genesis) { g.Clients[0] = g.Nodes[0].Key },
+	"have one address":                     func(g *Genesis) { g.Nodes[1].Address = g.Nodes[0].Address },
+	"is not host:port":                     func(g *Genesis) { g.Nodes[1].Address = "localhost" },
+	"with a port from 1 to 65535":          func(g *Genesis) { g.Nodes[1].Address = "localhost:0" },
+	"neither a name nor an IP address":     func(g *Genesis) { g.Nodes[1].Address = "[a:b:c]:7400" },
+	"address \"a\\x1b":                     func(g *Genesis) { g.Nodes[1].Address = "a\x1b[2K:7400" },
+	"small order":                          func(g *Genesis) { g.Nodes[1].Key = strings.Repeat("00", 32) },
+	"not in canonical form":                func(g *Genesis) { g.Nodes[1].Key = "ed" + strings.Repeat("ff", 30) + "7f" },
+	"in lower-case hexadecimal":            func(g *Genesis) { g.Nodes[1].Key = strings.ToUpper(g.Nodes[1].Key) },
+	"operator 0: key":                      func(g *Genesis) { g.Operators = []string{"x"} },
+	"tick_ms is 5":                         func(g *Genesis) { g.Params.TickMillis = 5 },
+	"log_slots is 511, allowed are 512 to": func(g *Genesis) { g.Params.LogSlots = 511 },
+	"window_slots is 0":                    func(g *Genesis) { g.Params.WindowSlots = 0 },
+}
+
 func TestGenesisRefusals(t *testing.T) {
-	for want, change := range map[string]func(*Genesis){
-		"genesis format 2 is unknown":          func(g *Genesis) { g.Format = 2 },
-		"protocol version 2 is unknown":        func(g *Genesis) { g.Protocol = 2 },
-		"name has 0 characters":                func(g *Genesis) { g.Name = "" },
-		"does not print":                       func(g *Genesis) { g.Name = "a\nb" },
-		"created":                              func(g *Genesis) { g.Created = "yesterday" },
-		"1 to 64 nodes, not 0":                 func(g *Genesis) { g.Nodes = nil },
-		"stands at place 1":                    func(g *Genesis) { g.Nodes[1].ID = 2 },
-		"has the key of node 0":                func(g *Genesis) { g.Nodes[1].Key = g.Nodes[0].Key },
-		"client 0 has the key of node 0":       func(g *Genesis) { g.Clients[0] = g.Nodes[0].Key },
-		"have one address":                     func(g *Genesis) { g.Nodes[1].Address = g.Nodes[0].Address },
-		"is not host:port":                     func(g *Genesis) { g.Nodes[1].Address = "localhost" },
-		"with a port from 1 to 65535":          func(g *Genesis) { g.Nodes[1].Address = "localhost:0" },
-		"small order":                          func(g *Genesis) { g.Nodes[1].Key = strings.Repeat("00", 32) },
-		"not in canonical form":                func(g *Genesis) { g.Nodes[1].Key = "ed" + strings.Repeat("ff", 30) + "7f" },
-		"in lower-case hexadecimal":            func(g *Genesis) { g.Nodes[1].Key = strings.ToUpper(g.Nodes[1].Key) },
-		"operator 0: key":                      func(g *Genesis) { g.Operators = []string{"x"} },
-		"tick_ms is 5":                         func(g *Genesis) { g.Params.TickMillis = 5 },
-		"log_slots is 511, allowed are 512 to": func(g *Genesis) { g.Params.LogSlots = 511 },
-		"window_slots is 0":                    func(g *Genesis) { g.Params.WindowSlots = 0 },
-	} {
+	for want, change := range damages {
 		g := testGenesis(4)
 		change(g)
 		_, err := DecodeGenesis(g.Encode())
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%v, want %q", err, want)
+		var e *Error
+		if !errors.As(err, &e) || !strings.Contains(e.Cause, want) || e.Next == "" {
+			t.Errorf("%v, want %q and a next step", err, want)
 		}
 		if _, err := g.Config(); err == nil {
 			t.Errorf("Config accepts: %s", want)
@@ -131,6 +141,11 @@ func TestGenesisRefusals(t *testing.T) {
 func FuzzGenesis(f *testing.F) {
 	f.Add(testGenesis(1).Encode())
 	f.Add(testGenesis(4).Encode())
+	for _, change := range damages {
+		g := testGenesis(4)
+		change(g)
+		f.Add(g.Encode())
+	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		g, err := DecodeGenesis(raw)
 		if err != nil {
@@ -143,4 +158,89 @@ func FuzzGenesis(f *testing.F) {
 			t.Error(err)
 		}
 	})
+}
+
+// certificate appends n frames of one kind, each by another author.
+func certificate(w *wire.Writer, cfg *pbft.Config, kind pbft.Kind, first, n int, body []byte) {
+	w.U16(uint16(n))
+	for i := range n {
+		w.Bytes(signedFrame(cfg, kind, first+i, body).Raw())
+	}
+}
+
+func signedFrame(cfg *pbft.Config, kind pbft.Kind, author int, body []byte) *wire.Frame {
+	return wire.EncodeSigned(wire.Header{Kind: uint8(kind), Cluster: cfg.Cluster, Author: uint16(author)}, body,
+		func([]byte) []byte { return make([]byte, wire.SignatureSize) })
+}
+
+// TestViewChangeFitsAFrame: with the most slots that a genesis may name, the
+// largest view-change is a frame, and with one more it would be none, unless
+// the protocol's own bound is lower.
+func TestViewChangeFitsAFrame(t *testing.T) {
+	for _, n := range []int{1, 4, 7, 10, 31, 64} {
+		g := testGenesis(n)
+		g.Params.LogSlots = maxLogSlots(quorum.Size(n))
+		cfg, err := g.Config()
+		if err != nil {
+			t.Fatalf("n = %d, %d slots: %v", n, g.Params.LogSlots, err)
+		}
+		q := cfg.Size().Quorum()
+		var w wire.Writer
+		w.U64(1)
+		var stable wire.Writer
+		stable.U64(1)
+		stable.Raw(make([]byte, 72))
+		certificate(&w, cfg, pbft.KindCheckpoint, 0, q, stable.B)
+		w.U16(uint16(g.Params.LogSlots))
+		one := 0 // bytes of a slot
+		for seq := range g.Params.LogSlots {
+			var v, slot wire.Writer
+			v.U64(0)
+			v.U64(uint64(seq + 2))
+			v.Raw(make([]byte, 32))
+			slot.Bytes(signedFrame(cfg, pbft.KindPrePrepare, 0, v.B).Raw())
+			certificate(&slot, cfg, pbft.KindPrepare, 1, q-1, v.B)
+			w.Raw(slot.B)
+			one = len(slot.B)
+		}
+		size := wire.SignedOverhead + len(w.B)
+		if size > wire.MaxFrame || size+one <= wire.MaxFrame && g.Params.LogSlots < pbft.MaxSlots {
+			t.Errorf("n = %d, %d slots: a view-change of %d bytes, a slot has %d", n, g.Params.LogSlots, size, one)
+			continue
+		}
+		if _, err := pbft.Decode(cfg, signedFrame(cfg, pbft.KindViewChange, 0, w.B)); err != nil {
+			t.Errorf("n = %d: what was measured is no view-change: %v", n, err)
+		}
+		if g.Params.LogSlots++; g.Params.check(cfg.Size()) == nil {
+			t.Errorf("n = %d: %d slots are accepted", n, g.Params.LogSlots)
+		}
+	}
+}
+
+// TestBatchFitsALogRecord: the largest batch that a genesis may name, with as
+// many digests as a batch can have, is a record of the node's log.
+func TestBatchFitsALogRecord(t *testing.T) {
+	if maxLogRecord != storage.MaxRecord {
+		t.Fatalf("a log record has %d bytes, not %d", storage.MaxRecord, maxLogRecord)
+	}
+	g := testGenesis(4)
+	g.Params.BatchBytes = maxLogRecord - batchFrame
+	if err := g.check(); err != nil {
+		t.Fatal(err)
+	}
+	var b, w wire.Writer
+	b.I64(0)
+	b.U16(pbft.MaxBatch)
+	b.Raw(make([]byte, 32*pbft.MaxBatch))
+	w.Raw(make([]byte, 1+8+8)) // kind, group and epoch
+	w.Bytes(wire.Encode(wire.Header{Kind: uint8(pbft.KindBatch), Cluster: g.ID(), Author: wire.NoAuthor}, b.B).Raw())
+	w.U16(pbft.MaxBatch)
+	w.Raw(make([]byte, 4*pbft.MaxBatch+g.Params.BatchBytes)) // lengths and requests
+	if len(w.B) > storage.MaxRecord {
+		t.Errorf("a record of %d bytes, allowed are %d", len(w.B), storage.MaxRecord)
+	}
+	g.Params.BatchBytes = storage.MaxRecord
+	if err := g.check(); err == nil || !strings.Contains(err.Error(), "batch_bytes") {
+		t.Errorf("batches as large as a record: %v", err)
+	}
 }

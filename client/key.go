@@ -4,13 +4,16 @@ import (
 	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/pem"
-	"fmt"
+	"errors"
 	"io/fs"
 	"os"
 	"runtime"
 )
 
-const pemType = "PRIVATE KEY"
+const (
+	pemType    = "PRIVATE KEY"
+	restoreKey = "restore the file from where it was made; without its key nobody can act in its owner's name"
+)
 
 // ReadKey reads a private key: PEM of PKCS#8, Ed25519. It refuses a file that
 // the group or others may read, because then it is not private.
@@ -24,26 +27,30 @@ func ReadKey(path string) (ed25519.PrivateKey, error) {
 	}
 	block, _ := pem.Decode(raw)
 	if block == nil || block.Type != pemType {
-		return nil, fmt.Errorf("%s: no PEM block of type %q: restore the file from where it was made", path, pemType)
+		return nil, Refuse(restoreKey, "%s: no PEM block of type %q", path, pemType)
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
-		return nil, fmt.Errorf("%s: not a private key: %w", path, err)
+		return nil, Refuse(restoreKey, "%s: not a private key: %w", path, err)
 	}
 	key, ok := parsed.(ed25519.PrivateKey)
 	if !ok {
-		return nil, fmt.Errorf("%s: a key of type %T, need Ed25519", path, parsed)
+		return nil, Refuse(restoreKey, "%s: a key of type %T, need Ed25519", path, parsed)
 	}
 	return key, nil
 }
 
 func checkPrivate(path string) error {
 	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Refuse(restoreKey, "the private key is missing: %w", err)
+	}
 	if err != nil {
 		return err
 	}
 	if open := info.Mode().Perm() & 0o077; open != 0 && runtime.GOOS != "windows" {
-		return fmt.Errorf("%s: others may read this private key (mode %04o): type `chmod 600 %s`, and if someone may have copied it, replace the identity", path, info.Mode().Perm(), path)
+		return Refuse("type `chmod 600 "+path+"`, and if someone may have copied it, replace the identity",
+			"%s: others may read this private key (mode %04o)", path, info.Mode().Perm())
 	}
 	return nil
 }

@@ -6,6 +6,8 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -70,11 +72,13 @@ func TestKeyRefusals(t *testing.T) {
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := ReadKey(path); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%v, want %q", err, want)
+		var e *Error
+		if _, err := ReadKey(path); !errors.As(err, &e) || !strings.Contains(e.Cause, want) || e.Next == "" {
+			t.Errorf("%v, want %q and a next step", err, want)
 		}
 	}
-	if _, err := ReadKey(filepath.Join(dir, "absent")); !os.IsNotExist(err) {
+	var e *Error
+	if _, err := ReadKey(filepath.Join(dir, "absent")); !errors.Is(err, fs.ErrNotExist) || !errors.As(err, &e) || e.Next == "" {
 		t.Error(err)
 	}
 }

@@ -19,10 +19,18 @@ func (c *Client) Execute(ctx context.Context, op kv.Op) (kv.Result, error) {
 	if err != nil {
 		return kv.Result{}, err
 	}
+	return decodeAnswer(answer)
+}
+
+// decodeAnswer reads what the replicas answered. An answer without a byte stands for
+// one that did not fit into the reply, and for an operation that was left out
+// because those before it in its batch had read too many rows.
+func decodeAnswer(answer []byte) (kv.Result, error) {
 	result, err := kv.DecodeResult(answer)
 	switch {
 	case err != nil && len(answer) == 0:
-		return kv.Result{}, &Error{Outcome: pbft.OutcomeUnknown, Cause: "done, but the answer does not fit with the others of its request", Next: "ask for less, or read again"}
+		return kv.Result{}, &Error{Outcome: pbft.OutcomeUnknown, Next: "read to see whether it took effect, and ask for less at a time",
+			Cause: "no result came with the answer: it did not fit beside others, or too many rows were read before the operation's turn"}
 	case err != nil:
 		return kv.Result{}, &Error{Outcome: pbft.OutcomeUnknown, Cause: "done, but the answer is none of this store", Next: "use the release that the cluster runs"}
 	case result.Code != kv.CodeOK:

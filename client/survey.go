@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"github.com/tagma-db/tagma/pbft"
@@ -25,9 +26,12 @@ func (c *Client) Probe(ctx context.Context) []Probe {
 	var random [8]byte
 	rand.Read(random[:])
 	nonce := binary.BigEndian.Uint64(random[:])
-	answers := make(chan Probe, 2*len(c.links))
+	p := &probing{out: make([]Probe, len(c.links)), news: make(chan struct{}, 1), asked: time.Now()}
 	c.mu.Lock()
-	c.probes[nonce] = answers
+	for id := range p.out {
+		p.out[id] = Probe{ID: id, Failure: c.failed[id]}
+	}
+	c.probes[nonce] = p
 	c.mu.Unlock()
 	defer func() {
 		c.mu.Lock()
@@ -35,42 +39,54 @@ func (c *Client) Probe(ctx context.Context) []Probe {
 		c.mu.Unlock()
 	}()
 	frame := (&pbft.Probe{Nonce: nonce}).Frame(c.cfg).Raw()
-	out := make([]Probe, len(c.links))
-	waiting := 0
 	for id, l := range c.links {
+		connected := l.Send(frame)
 		c.mu.Lock()
-		out[id] = Probe{ID: id, Failure: c.failed[id]}
+		p.out[id].Connected = connected
 		c.mu.Unlock()
-		if out[id].Connected = l.Send(frame); out[id].Connected {
-			waiting++
-		}
 	}
-	asked := time.Now()
-	for waiting > 0 {
+	for {
+		c.mu.Lock()
+		waiting := slices.ContainsFunc(p.out, func(x Probe) bool { return x.Connected && x.Report == nil })
+		c.mu.Unlock()
+		if !waiting {
+			return p.out
+		}
 		select {
-		case p := <-answers:
-			if out[p.ID].Report == nil {
-				waiting--
-				out[p.ID].Report, out[p.ID].After = p.Report, time.Since(asked)
-			}
+		case <-p.news:
 		case <-ctx.Done():
-			return out
+			return p.out
 		case <-c.stop:
-			return out
+			return p.out
 		}
 	}
-	return out
 }
 
-// probed hands a report to the probe that waits for it.
-func (c *Client) probed(from int, p *pbft.Report) {
+// probing is a probe under way; the client's mu guards out. Each replica has
+// its own place, so that none can push out another's report.
+type probing struct {
+	asked time.Time
+	out   []Probe       // by replica
+	news  chan struct{} // capacity 1
+}
+
+// probed hands a report to the probe that waits for it. The first one counts.
+func (c *Client) probed(from int, r *pbft.Report) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if waiting := c.probes[p.Nonce]; waiting != nil {
-		select {
-		case waiting <- Probe{ID: from, Report: p}:
-		default: // a replica that answers more than once
-		}
+	p := c.probes[r.Nonce]
+	if p == nil || p.out[from].Report != nil {
+		return
+	}
+	p.out[from].Report, p.out[from].After = r, time.Since(p.asked)
+	tell(p.news)
+}
+
+// tell wakes whoever waits for news.
+func tell(news chan<- struct{}) {
+	select {
+	case news <- struct{}{}:
+	default:
 	}
 }
 
@@ -93,10 +109,6 @@ const (
 func (c *Client) Survey(ctx context.Context, ops ...[]byte) [][]Answer {
 	c.settle(ctx)
 	session := newSession()
-	replies := make(chan reply, 4*len(c.links))
-	c.mu.Lock()
-	c.surveys[session] = replies
-	c.mu.Unlock()
 	defer func() {
 		c.mu.Lock()
 		delete(c.surveys, session)
@@ -106,38 +118,34 @@ func (c *Client) Survey(ctx context.Context, ops ...[]byte) [][]Answer {
 	for i, op := range ops {
 		q := pbft.NewRequest(c.cfg, c.signer, pbft.Request{
 			Keyspace: c.keyspace, Session: session, Number: uint64(i) + 1, Acked: uint64(i)}, [][]byte{op})
-		out[i] = c.ask(ctx, q, replies)
+		out[i] = c.ask(ctx, q)
 	}
 	return out
 }
 
+// question is one request of a survey that is under way; the client's mu guards
+// answers. Each replica has its own place, so that none can push out another's.
+type question struct {
+	number  uint64
+	asked   time.Time
+	answers []Answer      // by replica
+	news    chan struct{} // capacity 1
+}
+
 // ask sends one request to all until they have answered.
-func (c *Client) ask(ctx context.Context, q *pbft.Request, replies <-chan reply) []Answer {
-	answers := make([]Answer, len(c.links))
-	asked := time.Now()
+func (c *Client) ask(ctx context.Context, r *pbft.Request) []Answer {
+	q := &question{number: r.Number, asked: time.Now(), answers: make([]Answer, len(c.links)), news: make(chan struct{}, 1)}
+	c.mu.Lock()
+	c.surveys[r.Session] = q
+	c.mu.Unlock()
 	retry := time.NewTimer(0)
 	defer retry.Stop()
 	pause := surveyRetry
 	var tail <-chan time.Time
 	for {
-		select {
-		case <-retry.C:
-			for _, l := range c.links {
-				l.Send(q.Frame().Raw())
-			}
-			retry.Reset(pause)
-			pause *= 2
-		case p := <-replies:
-			if p.Number == q.Number && p.Status.Definite() {
-				note(&answers[p.from], p.Reply, time.Since(asked))
-			}
-		case <-tail:
-			return answers
-		case <-ctx.Done():
-			return answers
-		case <-c.stop:
-			return answers
-		}
+		c.mu.Lock()
+		answers := slices.Clone(q.answers)
+		c.mu.Unlock()
 		missing := false
 		for id, l := range c.links {
 			missing = missing || answers[id].Reply == nil && l.Connected()
@@ -148,6 +156,21 @@ func (c *Client) ask(ctx context.Context, q *pbft.Request, replies <-chan reply)
 		}
 		if agreed != nil && tail == nil {
 			tail = time.After(surveyTail)
+		}
+		select {
+		case <-retry.C:
+			for _, l := range c.links {
+				l.Send(r.Frame().Raw())
+			}
+			retry.Reset(pause)
+			pause *= 2
+		case <-q.news:
+		case <-tail:
+			return answers
+		case <-ctx.Done():
+			return answers
+		case <-c.stop:
+			return answers
 		}
 	}
 }
@@ -194,17 +217,17 @@ func Agreed(answers []Answer, weak int) (agreed *pbft.Reply, liars []int) {
 	return agreed, liars
 }
 
-// surveyed hands a reply to the survey that waits for it, if there is one.
+// surveyed takes a reply that belongs to a survey, and says whether it does.
 func (c *Client) surveyed(p reply) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	waiting := c.surveys[p.Session]
-	if waiting == nil {
+	q := c.surveys[p.Session]
+	if q == nil {
 		return false
 	}
-	select {
-	case waiting <- p:
-	default: // a replica that answers more often than it was asked
+	if p.Number == q.number && p.Status.Definite() {
+		note(&q.answers[p.from], p.Reply, time.Since(q.asked))
+		tell(q.news)
 	}
 	return true
 }

@@ -51,3 +51,37 @@ func TestNoteDisputes(t *testing.T) {
 		t.Error("a result that its digest denies is not disputed")
 	}
 }
+
+// TestFloodPushesNobodyOut: however much one replica sends, the others' first
+// answers are kept, and its own second story is seen.
+func TestFloodPushesNobodyOut(t *testing.T) {
+	session := newSession()
+	q := &question{number: 2, answers: make([]Answer, 4), news: make(chan struct{}, 1)}
+	p := &probing{out: make([]Probe, 4), news: make(chan struct{}, 1)}
+	c := &Client{surveys: map[pbft.SessionID]*question{session: q}, probes: map[uint64]*probing{7: p}}
+	answer := func(from int, number uint64, digest byte) {
+		r := done(5, digest)
+		r.Session, r.Number = session, number
+		if !c.surveyed(reply{from, r}) {
+			t.Fatal("a reply to the survey is left to others")
+		}
+	}
+	for i := range 1000 {
+		answer(3, 2, byte(i))
+		answer(3, 1, 0)
+		c.probed(3, &pbft.Report{Nonce: 7, View: pbft.View(i)})
+	}
+	for from := range 3 {
+		answer(from, 1, 9) // late, to the question before
+		answer(from, 2, 1)
+		c.probed(from, &pbft.Report{Nonce: 7})
+	}
+	for id, a := range q.answers {
+		if a.Reply == nil || a.Reply.Number != 2 || a.Disputed != (id == 3) || p.out[id].Report == nil || p.out[id].Report.View != 0 {
+			t.Errorf("replica %d: %+v, %+v", id, a, p.out[id])
+		}
+	}
+	if agreed, liars := Agreed(q.answers, 2); agreed == nil || !slices.Equal(liars, []int{3}) {
+		t.Errorf("agreed %v, liars %v", agreed, liars)
+	}
+}

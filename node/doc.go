@@ -1,6 +1,7 @@
 // Package node is the process: goroutines, sockets, one clock, one log device
-// around hosts that know none of these. One loop owns the host, the rows and
-// the log's appends; one goroutine waits for the disk; one flushes rows.
+// around hosts that know none of these. Whoever has the turn uses the host, the
+// rows and the log: the loop, or the link that brings a frame while nobody else
+// does. One goroutine waits for slow syncs, one flushes rows.
 //
 // It decides nothing about the protocol. The one rule: after the first error
 // of the disk, or a halt of the core, the process votes no more and ends

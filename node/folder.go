@@ -47,7 +47,7 @@ func Create(dir string, g *client.Genesis, id int, key ed25519.PrivateKey) error
 		return err
 	}
 	if _, err := os.Stat(filepath.Join(dir, fileFormat)); err == nil {
-		return fmt.Errorf("%s holds a node already; choose another folder", dir)
+		return client.Refuse("choose another folder", "%s holds a node already", dir)
 	}
 	if err := client.WriteKey(filepath.Join(dir, fileKey), key); err != nil {
 		return err
@@ -77,11 +77,14 @@ type folder struct {
 	key     ed25519.PrivateKey
 }
 
+// ownFiles is what to do about a folder with files of another.
+const ownFiles = "restore the folder's own files"
+
 // openFolder reads and checks everything that says whose folder this is.
 func openFolder(dir string) (*folder, error) {
 	text, err := os.ReadFile(filepath.Join(dir, fileFormat))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s is not a node folder: it has no %s file; make one with: tagma init --dir D --nodes N", dir, fileFormat)
+		return nil, client.Refuse("make one with: tagma init --dir D --nodes N", "%s is not a node folder: it has no %s file", dir, fileFormat)
 	}
 	if err != nil {
 		return nil, err
@@ -90,31 +93,32 @@ func openFolder(dir string) (*folder, error) {
 	var version int
 	var cluster string
 	if _, err := fmt.Sscanf(string(text), "tagma %d\ncluster %s\nnode %d\n", &version, &cluster, &f.id); err != nil {
-		return nil, fmt.Errorf("%s/%s is damaged: restore it or replace this node", dir, fileFormat)
+		return nil, client.Refuse(ownFiles, "%s/%s is damaged", dir, fileFormat)
 	}
 	if version != formatVersion {
-		return nil, fmt.Errorf("%s has format %d; this build knows format %d: use the release that wrote it", dir, version, formatVersion)
+		return nil, client.Refuse("use the release that wrote it", "%s has format %d, this build knows format %d", dir, version, formatVersion)
 	}
 	if f.genesis, err = client.ReadGenesis(filepath.Join(dir, fileGenesis)); err != nil {
 		return nil, err
 	}
 	if !bytes.Equal(text, formatText(f.genesis, f.id)) {
-		return nil, fmt.Errorf("%s: %s and %s are of different clusters or nodes: the folder was mixed up, restore its own files", dir, fileFormat, fileGenesis)
+		return nil, client.Refuse(ownFiles, "%s: %s and %s are of different clusters or nodes: the folder was mixed up", dir, fileFormat, fileGenesis)
+	}
+	if f.id < 0 || f.id >= len(f.genesis.Nodes) {
+		return nil, client.Refuse(ownFiles, "%s: %s names node %d, and the genesis has no such node", dir, fileFormat, f.id)
 	}
 	if f.key, err = client.ReadKey(filepath.Join(dir, fileKey)); err != nil {
 		return nil, err
 	}
-	if f.id >= len(f.genesis.Nodes) {
-		return nil, fmt.Errorf("%s: the genesis has no node %d", dir, f.id)
-	}
 	if public := fmt.Sprintf("%x", []byte(f.key.Public().(ed25519.PublicKey))); public != f.genesis.Nodes[f.id].Key {
-		return nil, fmt.Errorf("%s/%s is not the key that the genesis names for node %d: restore the right key", dir, fileKey, f.id)
+		return nil, client.Refuse("restore the right key", "%s/%s is not the key that the genesis names for node %d", dir, fileKey, f.id)
 	}
 	return f, nil
 }
 
 // ErrAmnesia says that this key has voted and its log no longer tells how.
-var ErrAmnesia = errors.New("this replica has lost its memory and must not vote again under its key; the others go on without it: replace it with a new member")
+var ErrAmnesia = client.Refuse("leave it off: the others go on without it, and replacing it by a new member is not built yet",
+	"this replica has lost its memory and must not vote again under its key")
 
 // openLog opens the log and hands every record of a host to replay.
 func (f *folder) openLog(replay func(record []byte) error) (log *storage.Log, fresh bool, err error) {
@@ -123,7 +127,7 @@ func (f *folder) openLog(replay func(record []byte) error) (log *storage.Log, fr
 		records++
 		if records == 1 {
 			if !bytes.Equal(record, genesis) {
-				return fmt.Errorf("the log in %s is of another cluster: restore this node's own log", f.dir)
+				return client.Refuse("restore this node's own log", "the log in %s is of another cluster", f.dir)
 			}
 			return nil
 		}

@@ -129,7 +129,7 @@ func TestFetchIsNotStarved(t *testing.T) {
 	view := View(4 << 20)
 	for r.ordered == 0 {
 		if now++; now > 1000 {
-			t.Fatalf("10 s of false NewViews, and nobody but their author was asked for the batch; evidence %v", r.evidence)
+			t.Fatalf("I9: 10 s of false NewViews, and nobody but their author was asked for the batch; evidence %v", r.evidence)
 		}
 		e.Reset()
 		r.Step(Clock{now, 1}, &e)
@@ -233,7 +233,7 @@ func TestOversizedBatchIsRefusedEarly(t *testing.T) {
 			return
 		}
 	}
-	t.Fatal("a batch of 64 MiB was taken")
+	t.Fatal("I7: a batch of 64 MiB was taken")
 }
 
 // upTo is a judge for whom numbers up to it have executed.
@@ -294,7 +294,7 @@ func TestSlowRoundsDeposeASilentPrimary(t *testing.T) {
 			return
 		}
 	}
-	t.Fatalf("a request is pending for %d ticks, the primary is silent, and the view is not left", now)
+	t.Fatalf("I9: a request is pending for %d ticks, the primary is silent, and the view is not left", now)
 }
 
 // Clocks that are all set back delay nothing; agreed time stands still.
@@ -309,7 +309,7 @@ func TestClocksSetBack(t *testing.T) {
 	g.ask(2)
 	g.run(50)
 	if g.done[2] != 2 || g.all[2].agreed != agreed || g.all[2].view != 0 {
-		t.Fatalf("executed %v, agreed time %d, was %d, view %d", g.done, g.all[2].agreed, agreed, g.all[2].view)
+		t.Fatalf("I9: executed %v, agreed time %d, was %d, view %d", g.done, g.all[2].agreed, agreed, g.all[2].view)
 	}
 }
 
@@ -383,5 +383,36 @@ func TestEchoIsNoAmnesia(t *testing.T) {
 	r.Step(Received{3, w.msg(t, echo)}, &e)
 	if r.halted {
 		t.Fatalf("halted: %v", e.Halt)
+	}
+}
+
+// A view-change whose batch is still missing is waited for across a sweep,
+// which forgets all wants but those that matter.
+func TestSweepKeepsWantsOfAViewChange(t *testing.T) {
+	w := newWorld(4)
+	r := w.replica(1, nil) // primary of view 1
+	var e Effects
+	r.Step(Clock{1, 1}, &e)
+	bf := w.plain(KindBatch, wire.NoAuthor, (&Batch{Time: 1}).encode())
+	cert := w.prepared(Vote{View: 0, Seq: 1, Digest: bf.Digest()})
+	for _, id := range []int{2, 3} {
+		r.Step(Received{id, w.msg(t, w.signed(KindViewChange, id, (&ViewChange{View: 1, Prepared: []Prepared{cert}}).encode()))}, &e)
+	}
+	r.Step(Synced{r.appended}, &e)
+	r.eff = &e
+	r.sweep() // as when a checkpoint becomes stable meanwhile
+	e.Reset()
+	for now := Ticks(2); now < 20 && r.newView == nil; now++ {
+		r.Step(Clock{now, 1}, &e)
+		for _, s := range e.Eager {
+			if Kind(s.Frame.Kind) == KindFetch && s.To != r.self {
+				r.Step(Received{s.To, w.msg(t, bf)}, &e)
+				r.Step(Flush{}, &e)
+				r.Step(Synced{r.appended}, &e)
+			}
+		}
+	}
+	if r.newView == nil {
+		t.Fatalf("I9: the batch that both view-changes name is not asked for any more; wants %d", len(r.store.wants))
 	}
 }

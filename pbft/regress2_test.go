@@ -263,6 +263,6 @@ func TestSparePrepareConvicts(t *testing.T) {
 	}
 	r.Step(Received{2, other}, &e)
 	if len(r.evidence) != 1 || r.evidence[0].Culprit != 3 || !r.evidence[0].Convicts(w.cfg, NewOpener(w.cfg, auth.Ed25519{})) {
-		t.Fatalf("evidence: %+v", r.evidence)
+		t.Fatalf("I6: no evidence of two prepares by one author: %+v", r.evidence)
 	}
 }

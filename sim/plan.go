@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"slices"
+
 	"github.com/tagma-db/tagma/host"
 	"github.com/tagma-db/tagma/pbft"
 )
@@ -138,6 +140,10 @@ func (p *plan) drawFaults(c *Chooser, o Options) {
 		p.kinds, p.drop, p.twice, p.stray, p.slow = nil, 0, 0, 0, 0
 	}
 }
+
+// Kinds are the kinds of Byzantine replicas that Options.Byzantine can name,
+// besides "none".
+func Kinds() []string { return slices.Clone(byzantine) }
 
 // kinds of Byzantine replicas that runs draw.
 var byzantine = []string{"mute", "lie", "equivocate", "twins", "mutate", "replay"}

@@ -281,6 +281,12 @@ func FuzzLog(f *testing.F) {
 	f.Add(m, s)
 	f.Add(m, s[:BlockSize])
 	f.Add(m[:20], []byte{})
+	f.Add(m, s[:headerSize+1]) // a body cut short
+	for _, at := range []int{5, headerSize + 1, BlockSize + 5} {
+		flipped := slices.Clone(s) // what is behind bears witness
+		flipped[at] ^= 1
+		f.Add(m, flipped)
+	}
 	runs := 0
 	f.Fuzz(func(t *testing.T, manifestBytes, segmentBytes []byte) {
 		damaged := fsys.Crash()

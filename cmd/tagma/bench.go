@@ -85,20 +85,51 @@ func (b *bench) check() error {
 		return usage("give 1 to 100000", "--callers is %d", b.callers)
 	case b.keys < 1 || b.value < 0 || b.value > 1<<20:
 		return usage("give at least one key, and values of up to 1 MiB", "--keys is %d and --value %d", b.keys, b.value)
+	case b.callers*b.value > maxBenchBytes:
+		return usage("give fewer callers or smaller values, together at most 1 GiB", "--callers is %d and --value %d", b.callers, b.value)
 	case b.seconds <= 0 || b.rate < 0:
 		return usage("give a positive time, and a rate that is not negative", "--seconds is %v and --rate %v", b.seconds, b.rate)
 	}
 	return nil
 }
 
-// tally is what one caller saw.
+// tally is what some callers saw; a histogram is too large for one each.
 type tally struct {
+	mu              sync.Mutex
 	times           *hdrhistogram.Histogram // microseconds
 	failed, unknown int64
 	last            error
 }
 
-const maxMicros = int64(10 * time.Minute / time.Microsecond)
+const (
+	maxMicros     = int64(10 * time.Minute / time.Microsecond)
+	maxTallies    = 64
+	maxBenchBytes = 1 << 30 // of the values of all callers
+)
+
+func newTallies(callers int) []tally {
+	tallies := make([]tally, min(callers, maxTallies))
+	for i := range tallies {
+		tallies[i].times = hdrhistogram.New(1, maxMicros, 3)
+	}
+	return tallies
+}
+
+// note counts an operation that ended.
+func (t *tally) note(took time.Duration, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case err == nil:
+		t.times.RecordValue(min(took.Microseconds(), maxMicros))
+		return
+	case client.Unknown(err):
+		t.unknown++
+	default:
+		t.failed++
+	}
+	t.last = err
+}
 
 // run measures. Keys that reads need are put before.
 func (b *bench) run(ctx context.Context, c *client.Client, pids []int) (*benchReport, error) {
@@ -107,20 +138,20 @@ func (b *bench) run(ctx context.Context, c *client.Client, pids []int) (*benchRe
 			return nil, err
 		}
 	}
-	tallies := make([]tally, b.callers)
+	tallies := newTallies(b.callers)
 	cpu, haveCPU := cpuSeconds(pids)
 	var group sync.WaitGroup
 	began := time.Now()
 	end := began.Add(time.Duration(b.seconds * float64(time.Second)))
-	for i := range tallies {
-		tallies[i].times = hdrhistogram.New(1, maxMicros, 3)
-		group.Go(func() { b.call(ctx, c, i, began, end, &tallies[i]) })
+	for i := range b.callers {
+		group.Go(func() { b.call(ctx, c, i, began, end, &tallies[i%len(tallies)]) })
 	}
 	group.Wait()
 	took := time.Since(began).Seconds()
 	after, stillCPU := cpuSeconds(pids)
-	all := tallies[0]
-	for _, t := range tallies[1:] {
+	all := &tallies[0]
+	for i := range tallies[1:] {
+		t := &tallies[i+1]
 		all.times.Merge(t.times)
 		all.failed += t.failed
 		all.unknown += t.unknown
@@ -187,16 +218,7 @@ func (b *bench) call(ctx context.Context, c *client.Client, i int, began, end ti
 			}
 			_, _, err = c.Put(ctx, kv.Put{Key: key, Value: append([]byte(nil), value...)})
 		}
-		switch {
-		case err == nil:
-			t.times.RecordValue(min(time.Since(start).Microseconds(), maxMicros))
-		case client.Unknown(err):
-			t.unknown++
-			t.last = err
-		default:
-			t.failed++
-			t.last = err
-		}
+		t.note(time.Since(start), err)
 	}
 }
 

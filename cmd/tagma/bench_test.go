@@ -2,10 +2,16 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
+
+	"github.com/tagma-db/tagma/client"
+	"github.com/tagma-db/tagma/pbft"
 )
 
 // TestReportsAsJSON pins the fields that scripts rely on.
@@ -19,6 +25,27 @@ func TestReportsAsJSON(t *testing.T) {
 	want = `{"format":1,"runs":0,"violations":0,"messages_per_s_core":0,"first_failure":null,"trace":""`
 	if err != nil || !strings.HasPrefix(string(text), want) {
 		t.Errorf("%s, %v", text, err)
+	}
+}
+
+// TestBenchTallies: however many callers there are, histograms are few, and
+// what callers note at once is counted.
+func TestBenchTallies(t *testing.T) {
+	tallies := newTallies(100_000)
+	if len(tallies) != maxTallies || len(newTallies(3)) != 3 {
+		t.Fatalf("%d tallies", len(tallies))
+	}
+	var group sync.WaitGroup
+	for range 100 {
+		group.Go(func() {
+			tallies[0].note(time.Millisecond, nil)
+			tallies[0].note(0, errors.New("failed"))
+			tallies[0].note(0, &client.Error{Outcome: pbft.OutcomeUnknown})
+		})
+	}
+	group.Wait()
+	if x := &tallies[0]; x.times.TotalCount() != 100 || x.failed != 100 || x.unknown != 100 || x.last == nil {
+		t.Errorf("%d done, %d failed, %d unknown, %v", x.times.TotalCount(), x.failed, x.unknown, x.last)
 	}
 }
 
@@ -51,6 +78,10 @@ func TestSim(t *testing.T) {
 	}
 	if traces[0] != traces[1] || len(traces[0]) != 64 {
 		t.Errorf("traces %v", traces)
+	}
+	code, stdout, stderr := tagma(t, "", "sim", "--runs", "4", "--nodes", "3", "-w", "json")
+	if code != exitDone || !strings.Contains(stdout, `"byzantine_share":0,`) {
+		t.Errorf("three replicas, which stand no liar: exit %d: %s%s", code, stdout, stderr)
 	}
 	if text, err := os.ReadFile(story); err != nil || len(text) == 0 {
 		t.Errorf("story: %d bytes, %v", len(text), err)

@@ -71,7 +71,7 @@ func (c *child) lastLine() string {
 		return ""
 	}
 	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
-	return string(lines[len(lines)-1])
+	return oneLine(string(lines[len(lines)-1]))
 }
 
 // left counts the nodes not yet reported as ended.

@@ -205,6 +205,10 @@ func TestDemo(t *testing.T) {
 	if told := c.stderr.String(); !strings.Contains(told, "node 0 ended: signal: killed") || !strings.Contains(told, "stopped 3 nodes") {
 		t.Errorf("the demo told: %s", told)
 	}
+	if log, err := os.ReadFile(filepath.Join(c.dir, nodeFolder(1), logName)); err != nil || !strings.Contains(string(log), "msg=running node=1") ||
+		!strings.HasSuffix(string(log), "msg=\"stopped cleanly\" node=1\n") {
+		t.Errorf("the log of node 1, %v: %s", err, log)
+	}
 	c.start()
 	if got := c.ok("", "get", "--prefix", "", "--count-only", "--keyspace", "other"); got != "500\n" {
 		t.Errorf("after a restart: %q", got)

@@ -38,7 +38,7 @@ type demoFile struct {
 type demoNode struct {
 	ID      int    `json:"id"`
 	Address string `json:"address"`
-	Monitor string `json:"monitor"` // /metrics /livez /readyz /debug/state
+	Monitor string `json:"monitor"` // /metrics /livez /readyz /debug/state /debug/pprof/
 	PID     int    `json:"pid"`
 }
 
@@ -108,7 +108,7 @@ func (d *demo) find() error {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case err != nil:
-		return &failure{cause: err.Error(), next: "restore the folder, or name another with --dir"}
+		return err
 	case !g.Demo:
 		return &failure{cause: d.dir + " holds a real cluster, made without --demo", next: "name another folder with --dir"}
 	}

@@ -13,7 +13,8 @@ func (a *app) getCmd() *cobra.Command {
 		Use:   "get KEY [END]",
 		Short: "Read a key or a range of keys",
 		Long: `Get reads a key, the keys from KEY to before END, or those with a prefix. It
-prints a line for each key and a line for its value. An answer that would be
+prints a line for each key and a line for its value; of a key that does not
+exist it prints nothing. An answer that would be
 larger than 2 MiB is read in parts, all at one revision.`,
 		Example: `  tagma get greeting
   tagma get --prefix users/ --limit 10 --keys-only

@@ -102,6 +102,8 @@ func makeCluster(dir string, g *client.Genesis) error {
 		return &failure{cause: dir + " exists and is not empty", next: "name another folder, or delete this one if nothing in it is needed"}
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
+	} else if err == nil && here(dir) {
+		return &failure{cause: "init makes a new folder, and you are in this one", next: "name a new one, such as --dir " + filepath.Join(dir, "shop")}
 	}
 	keys := make([]ed25519.PrivateKey, len(g.Nodes)+2)
 	public := make([]string, len(keys))
@@ -143,9 +145,16 @@ func makeCluster(dir string, g *client.Genesis) error {
 		return err
 	}
 	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+		return &failure{cause: fmt.Sprintf("the empty folder %s cannot be replaced: %v", dir, err), next: "name a folder that does not exist yet"}
 	}
 	return os.Rename(work, dir)
+}
+
+// here reports whether dir is the working folder.
+func here(dir string) bool {
+	a, err := os.Stat(dir)
+	b, errHere := os.Stat(".")
+	return err == nil && errHere == nil && os.SameFile(a, b)
 }
 
 func nodeFolder(id int) string { return "node-" + strconv.Itoa(id) }

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"encoding/json"
 	"net"
 	"os"
 	"path/filepath"
@@ -38,6 +39,8 @@ func TestStartRefuses(t *testing.T) {
 		{"unknown format", "use the release that wrote it", in("FORMAT"), []byte(strings.Replace(string(read(in("FORMAT"))), "tagma 1", "tagma 2", 1)), 0o644},
 		{"damaged format", "is damaged", in("FORMAT"), []byte("x"), 0o644},
 		{"another cluster's genesis", "different clusters", in("genesis.json"), read(filepath.Join(other, nodeFolder(0), "genesis.json")), 0o644},
+		{"a genesis of another format", "use the build that made it", in("genesis.json"), []byte(strings.Replace(string(read(in("genesis.json"))), `"format": 1`, `"format": 2`, 1)), 0o644},
+		{"an edited genesis", "copy genesis.json again", in("genesis.json"), append(read(in("genesis.json")), ' '), 0o644},
 		{"another node's key", "not the key that the genesis names", in("key.pem"), read(filepath.Join(c.dir, nodeFolder(1), "key.pem")), 0o600},
 		{"a key that others can read", "chmod 600", in("key.pem"), read(in("key.pem")), 0o644},
 		{"no log", "lost its memory", in("log/manifest"), nil, 0},
@@ -60,6 +63,7 @@ func TestStartRefuses(t *testing.T) {
 			if a.code != exitFailed || !strings.Contains(a.errors, x.want) || strings.Count(a.errors, "\n") != 1 {
 				t.Errorf("exit %d, %q", a.code, a.errors)
 			}
+			apart(t, c.run("", "start", node, "-w", "json"))
 			if err := os.WriteFile(x.change, before, info.Mode()); err != nil {
 				t.Fatal(err)
 			}
@@ -78,7 +82,18 @@ func TestStartRefuses(t *testing.T) {
 		if a := c.run("", "start", node); a.code != exitFailed || !strings.Contains(a.errors, "cannot listen") {
 			t.Errorf("exit %d, %q", a.code, a.errors)
 		}
+		apart(t, c.run("", "start", node, "-w", "json"))
 	})
+}
+
+// apart checks that the error of a command with -w json has a next step, and
+// that its cause does not.
+func apart(t *testing.T, a answer) {
+	t.Helper()
+	var e map[string]string
+	if err := json.Unmarshal([]byte(a.errors), &e); err != nil || e["next"] == "" || e["outcome"] != "not done" || strings.Contains(e["error"], e["next"]) {
+		t.Errorf("%v: %s", err, a.errors)
+	}
 }
 
 // TestLiarsAreNamed: mute and equivocating replicas, as first primary and as a

@@ -10,8 +10,10 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/tagma-db/tagma/client"
 	"github.com/tagma-db/tagma/pbft"
@@ -76,6 +78,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
+	unknownIsUsage(root)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitDone
@@ -84,12 +87,24 @@ func (a *app) run(ctx context.Context, args []string) int {
 		return exitBad
 	}
 	if !a.running {
+		a.format = asked(args)
 		var u *usageError
 		if !errors.As(err, &u) {
 			err = &usageError{firstLine(err.Error()), fmt.Sprintf("see `%s --help`", cmd.CommandPath())}
 		}
 	}
 	return a.complain(cmd, err)
+}
+
+// asked is the output format that a command line or its variable asks for,
+// though something else in it is not understood.
+func asked(args []string) (format string) {
+	f := pflag.NewFlagSet("", pflag.ContinueOnError)
+	f.ParseErrorsAllowlist.UnknownFlags = true
+	f.BoolP("help", "h", false, "")
+	f.StringVarP(&format, "write-out", "w", os.Getenv("TAGMA_WRITE_OUT"), "")
+	f.Parse(args)
+	return format
 }
 
 func firstLine(s string) string {
@@ -100,6 +115,7 @@ func firstLine(s string) string {
 // complain prints an error and returns its exit code.
 func (a *app) complain(cmd *cobra.Command, err error) int {
 	code, outcome, cause, next := explain(err)
+	cause, next = oneLine(cause), oneLine(next)
 	if a.format == "json" {
 		e := json.NewEncoder(a.err)
 		e.SetEscapeHTML(false)
@@ -114,11 +130,21 @@ func (a *app) complain(cmd *cobra.Command, err error) int {
 	if code == exitUnknown {
 		text = "outcome unknown: " + text
 	}
-	fmt.Fprintf(a.err, "%s: %s\n", cmd.CommandPath(), oneLine(text))
+	fmt.Fprintf(a.err, "%s: %s\n", cmd.CommandPath(), text)
 	return code
 }
 
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+// oneLine makes text of any origin fit for a terminal: one line, and '?' for
+// what does not print, such as the escapes with which a replica that lies could
+// draw over what stands there.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, strings.Join(strings.Fields(s), " "))
+}
 
 // explain sorts an error: exit code, outcome in words, cause and next step.
 func explain(err error) (code int, outcome, cause, next string) {
@@ -134,10 +160,16 @@ func explain(err error) (code int, outcome, cause, next string) {
 			code, outcome = exitUnknown, "unknown"
 		}
 		return code, outcome, f.cause, f.next
-	case errors.As(err, &e) && e.Outcome == pbft.OutcomeUnknown:
-		return exitUnknown, "unknown", e.Cause, e.Next
 	case errors.As(err, &e):
-		return exitFailed, "not done", e.Cause, e.Next
+		code, outcome = exitFailed, "not done"
+		if e.Outcome == pbft.OutcomeUnknown {
+			code, outcome = exitUnknown, "unknown"
+		}
+		cause, ok := strings.CutSuffix(err.Error(), joined("", e.Next)) // with what was put before it
+		if !ok {
+			cause = e.Cause
+		}
+		return code, outcome, cause, e.Next
 	case errors.Is(err, fs.ErrNotExist):
 		next = "check the path"
 	case errors.Is(err, fs.ErrPermission):
@@ -186,6 +218,32 @@ Exit codes: 0 done; 1 failed, definitely not done; 2 usage; 3 outcome unknown;
 	root.AddCommand(a.initCmd(), a.startCmd(), a.demoCmd(), a.putCmd(), a.getCmd(), a.delCmd(), a.txnCmd(),
 		a.compactionCmd(), a.loadCmd(), a.dumpCmd(), a.statusCmd(), a.benchCmd(), a.simCmd(), a.configCmd(), a.versionCmd())
 	return root
+}
+
+// unknownIsUsage gives cobra's own commands what the others have: an argument
+// that names nothing is an error.
+func unknownIsUsage(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		switch cmd.Name() {
+		case "help":
+			cmd.Args = func(_ *cobra.Command, args []string) error {
+				if _, rest, err := root.Find(args); err != nil || len(rest) > 0 {
+					return usage("see `tagma --help` for what there is", "unknown command %q", strings.Join(args, " "))
+				}
+				return nil
+			}
+		case "completion":
+			cmd.Args = func(_ *cobra.Command, args []string) error {
+				if len(args) > 0 {
+					return usage("see `tagma completion --help`", "no completion for %q", args[0])
+				}
+				return nil
+			}
+			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		}
+	}
 }
 
 // fromEnvironment sets flags that the command line leaves alone from TAGMA_

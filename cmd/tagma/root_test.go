@@ -9,7 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/tagma-db/tagma/client"
 	"github.com/tagma-db/tagma/kv"
@@ -52,6 +55,10 @@ func TestExitCodes(t *testing.T) {
 
 func TestUsageErrors(t *testing.T) {
 	empty := t.TempDir()
+	wrongReplay := filepath.Join(t.TempDir(), "replay.json")
+	if err := os.WriteFile(wrongReplay, []byte(`{"format":1,"nodes":-1,"choices":[1]}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		line string
 		want string
@@ -80,12 +87,24 @@ func TestUsageErrors(t *testing.T) {
 		{"init --dir " + empty + " --nodes 65", "1 to 64 nodes"},
 		{"init --dir " + empty + " --node a:x", "names no node"},
 		{"init --dir " + empty + " --node a --node a", "have one address"},
+		{"init --dir " + empty + " --node a:b:c", "neither a name nor an IP address"},
+		{"init --dir " + empty + " --node [a:b:c]:7400", "neither a name nor an IP address"},
 		{"demo --nodes 0", "1 to 64 nodes"},
 		{"start", "takes the folder of a node"},
 		{"start x --log-level loud", "unknown --log-level"},
 		{"start x --byzantine rude", "unknown behaviour"},
 		{"bench --workload pray", "unknown workload"},
 		{"bench --callers 0", "--callers is 0"},
+		{"bench --callers 100000 --value 100000", "--callers is 100000 and --value 100000"},
+		{"sim --byzantine bogus", `unknown behaviour "bogus"; choose one of mute, lie, equivocate, twins, mutate, replay or none`},
+		{"sim --nodes 65", "--nodes is 65; give 1 to 64"},
+		{"sim --nodes -1", "--nodes is -1"},
+		{"sim --nodes 3 --byzantine lie", "no replica may be Byzantine"},
+		{"sim --crash --byzantine lie", "nobody is Byzantine"},
+		{"sim --replay " + wrongReplay, "--nodes is -1"},
+		{"help nosuch", "unknown command"},
+		{"help config nosuch", "unknown command"},
+		{"completion nosuch", "no completion for"},
 		{"sim --runs 0", "--runs is 0"},
 		{"sim --tier model", "not built"},
 		{"sim --story s --runs 2", "one run, not 2"},
@@ -111,6 +130,108 @@ func TestErrorsAsJSON(t *testing.T) {
 	}
 	if e["error"] == "" || e["outcome"] != "not done" || !strings.Contains(e["next"], "tagma demo") || len(e) != 3 {
 		t.Errorf("%v", e)
+	}
+}
+
+// TestUsageErrorsAsJSON: also a command line that is not understood asks for
+// the form of its errors, by flag or variable, wherever it stands.
+func TestUsageErrorsAsJSON(t *testing.T) {
+	check := func(line string) {
+		t.Helper()
+		code, _, stderr := tagma(t, "", strings.Fields(line)...)
+		var e map[string]string
+		if err := json.Unmarshal([]byte(stderr), &e); err != nil || code != exitUsage || e["error"] == "" || e["outcome"] != "usage" || e["next"] == "" {
+			t.Errorf("%s: exit %d, %v: %s", line, code, err, stderr)
+		}
+	}
+	for _, line := range []string{"get --bogus -w json", "get --bogus x -wjson a", "-w json get", "get a b c --write-out=json",
+		"frobnicate -w json", "get --limit x a -w json", "help nosuch -w json", "completion nosuch -w json"} {
+		check(line)
+	}
+	t.Setenv("TAGMA_WRITE_OUT", "json")
+	check("get --bogus")
+	check("get")
+	t.Setenv("TAGMA_TIMEOUT", "soon")
+	check("get a")
+	if _, _, stderr := tagma(t, "", "get", "--bogus", "-w", "simple"); strings.HasPrefix(stderr, "{") {
+		t.Errorf("a flag does not outweigh its variable: %s", stderr)
+	}
+}
+
+// TestErrorsArePrintable: whatever text an error holds, it stays one line that
+// cannot draw on a terminal.
+func TestErrorsArePrintable(t *testing.T) {
+	hostile := "replica 3: \r\x1b[2Kall is well\n\u009b1m\u202e\xff"
+	for _, format := range []string{"simple", "json"} {
+		var out bytes.Buffer
+		a := &app{err: &out, format: format}
+		a.complain(a.root(), &client.Error{Outcome: pbft.OutcomeNotDone, Cause: hostile, Next: hostile})
+		text := strings.TrimSuffix(out.String(), "\n")
+		if !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) || strings.Contains(text, `\u`) {
+			t.Errorf("%s: %q", format, text)
+		}
+	}
+}
+
+// TestNextStepIsApart: the next step of a wrapped error is not in its cause.
+func TestNextStepIsApart(t *testing.T) {
+	for _, err := range []error{
+		fmt.Errorf("while starting: %w", client.Refuse("next", "cause: %w", os.ErrNotExist)),
+		withNext(errors.New("while starting: cause; next")),
+		withNext(fmt.Errorf("while starting: %w", client.Refuse("next", "cause"))),
+	} {
+		code, _, cause, next := explain(err)
+		if code != exitFailed || !strings.HasPrefix(cause, "while starting: cause") || strings.Contains(cause, "next") || next != "next" {
+			t.Errorf("%v: exit %d, cause %q, next %q", err, code, cause, next)
+		}
+	}
+	away := fmt.Errorf("cannot listen: %w; stop whoever uses it", syscall.EADDRNOTAVAIL)
+	if _, _, cause, next := explain(withNext(away)); !strings.Contains(next, "its own host") || strings.Contains(cause, "stop") {
+		t.Errorf("cause %q, next %q", cause, next)
+	}
+	if _, _, cause, next := explain(withNext(errors.New("cause"))); cause != "cause" || next == "" {
+		t.Errorf("cause %q, next %q", cause, next)
+	}
+}
+
+// TestInitHere: the working folder cannot be replaced by a cluster's.
+func TestInitHere(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	for _, name := range []string{".", dir} {
+		code, _, stderr := tagma(t, "", "init", "--dir", name, "--nodes", "4")
+		if code != exitFailed || !strings.Contains(stderr, "; name a new one") {
+			t.Errorf("%s: exit %d: %s", name, code, stderr)
+		}
+	}
+	if entries, err := os.ReadDir("."); err != nil || len(entries) > 0 {
+		t.Errorf("init left %v, %v", entries, err)
+	}
+	if err := os.Mkdir("new", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := tagma(t, "", "init", "--dir", "new", "--nodes", "4"); code != exitDone {
+		t.Errorf("an empty folder: exit %d: %s", code, stderr)
+	}
+}
+
+// TestLostKey: of a missing key is said more than where it was looked for.
+func TestLostKey(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "c")
+	tagma(t, "", "init", "--dir", dir, "--nodes", "4")
+	os.Remove(filepath.Join(dir, "client", client.KeyFile))
+	os.Remove(filepath.Join(dir, "node-0", client.KeyFile))
+	for _, line := range []string{"get a --dir " + dir, "start " + filepath.Join(dir, "node-0")} {
+		code, _, stderr := tagma(t, "", strings.Fields(line)...)
+		if code != exitFailed || !strings.Contains(stderr, "key is missing") || !strings.Contains(stderr, "; restore the file") {
+			t.Errorf("%s: exit %d: %s", line, code, stderr)
+		}
+	}
+	copyFile(t, filepath.Join(dir, "operator", client.KeyFile), filepath.Join(dir, "client", client.KeyFile))
+	os.Chmod(filepath.Join(dir, "client", client.KeyFile), 0o600)
+	_, _, stderr := tagma(t, "", "get", "a", "--dir", dir, "-w", "json")
+	if !strings.Contains(stderr, "is no client of this cluster\",") || !strings.Contains(stderr, `"next":"restore both files`) {
+		t.Errorf("another's key: %s", stderr)
 	}
 }
 

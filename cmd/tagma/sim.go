@@ -9,12 +9,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/tagma-db/tagma/quorum"
 	"github.com/tagma-db/tagma/sim"
 )
 
@@ -23,6 +25,7 @@ const simWorkers = 2
 func (a *app) simCmd() *cobra.Command {
 	s := &simulation{}
 	var tier string
+	kinds := strings.Join(sim.Kinds(), ", ") + " or none"
 	cmd := &cobra.Command{
 		Use:   "sim",
 		Short: "Simulate clusters under faults and check the invariants",
@@ -40,13 +43,13 @@ of the first such run are written to a file for --replay.`,
 			if tier != "codec" {
 				return usage("leave --tier out: in every run all messages travel as bytes", "tier %q is not built", tier)
 			}
-			if s.runs < 1 {
-				return usage("give at least 1", "--runs is %d", s.runs)
-			}
 			if s.replay != "" {
 				if err := s.readReplay(); err != nil {
 					return err
 				}
+			}
+			if err := s.check(); err != nil {
+				return err
 			}
 			return s.run(cmd.Context(), a)
 		},
@@ -58,7 +61,7 @@ of the first such run are written to a file for --replay.`,
 	f.StringVar(&s.replay, "replay", "", "make the one run whose choices stand in this `file`")
 	f.StringVar(&s.story, "story", "", "write what happens in the run to this `file` (with --runs 1 or --replay)")
 	f.IntVar(&s.options.N, "nodes", 0, "replicas (0: 4 to 7, as the seed says)")
-	f.StringVar(&s.options.Byzantine, "byzantine", "", "`behaviour` of Byzantine replicas, or none (default: as the seed says)")
+	f.StringVar(&s.options.Byzantine, "byzantine", "", "`behaviour` of Byzantine replicas: "+kinds+" (default: as the seed says)")
 	f.BoolVar(&s.options.Crash, "crash", false, "power losses of one and of all, nobody Byzantine")
 	return cmd
 }
@@ -107,6 +110,33 @@ type simFailure struct {
 	Seed      uint64 `json:"seed"`
 	Violation string `json:"violation"`
 	Replay    string `json:"replay"` // the command that repeats it
+}
+
+// check refuses what no run can be made of. A cluster that stands no liar gets
+// none unless one is asked for.
+func (s *simulation) check() error {
+	o := &s.options
+	f := 1 // drawn clusters have 4 nodes or more
+	if o.N != 0 {
+		if !quorum.Size(o.N).Valid() {
+			return usage(fmt.Sprintf("give 1 to %d, or 0 to leave it to the seed", quorum.MaxN), "--nodes is %d", o.N)
+		}
+		f = quorum.Size(o.N).F()
+	}
+	switch {
+	case s.runs < 1:
+		return usage("give at least 1", "--runs is %d", s.runs)
+	case o.Byzantine == "" && f == 0:
+		o.Byzantine = "none"
+	case o.Byzantine == "" || o.Byzantine == "none":
+	case !slices.Contains(sim.Kinds(), o.Byzantine):
+		return usage("choose one of "+strings.Join(sim.Kinds(), ", ")+" or none", "unknown behaviour %q", o.Byzantine)
+	case f == 0:
+		return usage("give at least 4", "with --nodes %d no replica may be Byzantine (f = 0)", o.N)
+	case o.Crash:
+		return usage("leave one of them out", "with --crash nobody is Byzantine, and --byzantine is %q", o.Byzantine)
+	}
+	return nil
 }
 
 func (s *simulation) readReplay() error {

@@ -3,11 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -25,7 +27,7 @@ func (a *app) startCmd() *cobra.Command {
 Ctrl-C stop it cleanly: a primary first hands over. Its process id stands in
 the file pid of the folder while it runs.`,
 		Example: `  tagma start shop/node-0
-  tagma start shop/node-0 --monitor 127.0.0.1:9100     # /metrics /livez /readyz /debug/state
+  tagma start shop/node-0 --monitor 127.0.0.1:9100     # /metrics /livez /readyz /debug/state /debug/pprof/
   tagma start test/node-2 --byzantine lie              # demo clusters only`,
 		Args: args(1, 1, "the folder of a node"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -40,8 +42,11 @@ the file pid of the folder while it runs.`,
 					return err
 				}
 				g, err := client.ReadGenesis(filepath.Join(o.Dir, client.GenesisFile))
-				if err != nil {
+				if errors.Is(err, fs.ErrNotExist) {
 					return &failure{cause: err.Error(), next: "give the folder of a node, such as tagma-demo/node-0", err: err}
+				}
+				if err != nil {
+					return err
 				}
 				if !g.Demo {
 					return usage("leave it out; only clusters made with `tagma init --demo` or `tagma demo` have such nodes",
@@ -66,12 +71,13 @@ func (a *app) runNode(cmd *cobra.Command, o node.Options) error {
 		return &failure{cause: err.Error(), next: fmt.Sprintf("stop that process first; its id stands in %s", filepath.Join(o.Dir, "pid")), err: err}
 	}
 	if err != nil {
-		return err
+		return withNext(err)
 	}
 	pid := filepath.Join(o.Dir, "pid")
 	if err := replaceFile(pid, []byte(strconv.Itoa(os.Getpid())+"\n")); err != nil {
 		o.Log.Warn("the process id was not written", "file", pid, "error", err)
 	}
+	o.Log.Info("running", "node", n.ID(), "folder", o.Dir)
 	stopped := make(chan error, 1)
 	go func() { stopped <- n.Wait() }()
 	select {
@@ -84,9 +90,28 @@ func (a *app) runNode(cmd *cobra.Command, o node.Options) error {
 		o.Log.Warn("the process id was not removed", "file", pid, "error", rmErr)
 	}
 	if err != nil {
-		return fmt.Errorf("the node stopped: %w", err)
+		return withNext(fmt.Errorf("the node stopped: %w", err))
 	}
+	o.Log.Info("stopped cleanly", "node", n.ID())
 	return nil
+}
+
+// withNext sets the next step apart that the text of a node's error ends in,
+// after its last semicolon.
+func withNext(err error) error {
+	var e *client.Error
+	if errors.As(err, &e) {
+		return err
+	}
+	text := err.Error()
+	if errors.Is(err, syscall.EADDRNOTAVAIL) {
+		text, _, _ = strings.Cut(text, "; ")
+		return &failure{cause: text, next: "this computer does not have that address: start each node on its own host", err: err}
+	}
+	if at := strings.LastIndex(text, "; "); at >= 0 {
+		return &failure{cause: text[:at], next: text[at+2:], err: err}
+	}
+	return &failure{cause: text, next: `see "A node that stops" in docs/operations.md`, err: err}
 }
 
 // replaceFile writes a file so that readers see the old or the new content.

@@ -31,7 +31,7 @@ whole does not answer).`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.with(func(c *client.Client) error {
 				s := survey(cmd.Context(), c, a.timeout)
-				if err := a.printStatus(c, s); err != nil {
+				if err := a.printStatus(c.Genesis(), s); err != nil {
 					return err
 				}
 				for _, g := range s.Groups {
@@ -78,11 +78,11 @@ func survey(ctx context.Context, c *client.Client, timeout time.Duration) status
 	return statusReport{Format: 1, Cluster: hex.EncodeToString(cfg.Cluster[:]), Epoch: cfg.Epoch, Groups: []groupStatus{g}}
 }
 
-func (a *app) printStatus(c *client.Client, s statusReport) error {
+func (a *app) printStatus(genesis *client.Genesis, s statusReport) error {
 	if a.format == "json" {
 		return writeJSON(a.out, s)
 	}
-	fmt.Fprintf(a.out, "cluster %q %s, epoch %d\n", c.Genesis().Name, c.Config().Cluster, s.Epoch)
+	fmt.Fprintf(a.out, "cluster %q %s, epoch %d\n", genesis.Name, genesis.ID(), s.Epoch)
 	for _, g := range s.Groups {
 		health := "healthy"
 		if !g.Healthy {
@@ -93,7 +93,7 @@ func (a *app) printStatus(c *client.Client, s statusReport) error {
 		w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(w, "REPLICA\tADDRESS\tROLE\tVERDICT\tLAG\tREASON")
 		for _, r := range g.Replicas {
-			fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%d\t%s\n", r.ID, c.Genesis().Nodes[r.ID].Address, r.Role, r.Verdict, r.Lag, r.Reason)
+			fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%d\t%s\n", r.ID, genesis.Nodes[r.ID].Address, r.Role, r.Verdict, r.Lag, r.Reason)
 		}
 		if err := w.Flush(); err != nil {
 			return err
@@ -122,7 +122,7 @@ func advise(g groupStatus) string {
 	case lost+lying > g.F:
 		return fmt.Sprintf("next: more than f = %d replicas are lost or lie; start nodes that are down before anything else", g.F)
 	case lying > 0:
-		return "next: answers stay right; stop the node that lies, find out why, and replace it"
+		return "next: answers stay right; stop the node that lies and find out why; it counts as one of the f"
 	case lost > 0:
 		return "next: answers stay right; start the node that is lost with `tagma start`, or see its log"
 	}

@@ -123,11 +123,11 @@ func one(cfg *pbft.Config, id int, p client.Probe, answers [][]client.Answer, al
 		if p.Failure == "" {
 			return verdictDown, "no connection"
 		}
-		return verdictDown, p.Failure
+		return verdictDown, oneLine(p.Failure)
 	case p.Report == nil && replied == 0:
 		return verdictSilent, "connected, but it answers nothing"
 	case p.Report != nil && p.Report.State != "":
-		return verdictRepairing, p.Report.State
+		return verdictRepairing, oneLine(p.Report.State)
 	case !alive:
 		return verdictUnknown, "the group does not answer operations"
 	case replied < len(answers):

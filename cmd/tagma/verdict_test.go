@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/tagma-db/tagma/auth"
 	"github.com/tagma-db/tagma/client"
@@ -126,6 +127,30 @@ func TestJudge(t *testing.T) {
 		if !strings.Contains(first, c.reason) || s.Healthy != (first == "") || s.CanLose != c.canLose || s.F != 1 || s.View > 1 {
 			t.Errorf("%s: reason %q, %+v", c.name, first, s)
 		}
+	}
+}
+
+// TestStatusIsPrintable: a replica that lies chooses no byte that a terminal
+// obeys, neither in text nor in JSON.
+func TestStatusIsPrintable(t *testing.T) {
+	g := newGroup()
+	g.probes[3].Report.State = "\r\x1b[2K3  127.0.0.1:4  backup  ok\x1b[8m\u009b1m"
+	g.lose(2)
+	g.probes[2].Connected, g.probes[2].Failure = false, "refused: \x1b]0;title\a"
+	s := statusReport{Groups: []groupStatus{judge(g.cfg, g.answers, g.probes, nil)}}
+	genesis := &client.Genesis{Nodes: make([]client.GenesisNode, 4)}
+	for _, format := range []string{"simple", "json"} {
+		var out bytes.Buffer
+		a := &app{out: &out, format: format}
+		if err := a.printStatus(genesis, s); err != nil {
+			t.Fatal(err)
+		}
+		if strings.ContainsFunc(out.String(), func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }) || strings.Contains(out.String(), `\u00`) {
+			t.Errorf("%q", out.String())
+		}
+	}
+	if r := s.Groups[0].Replicas[3]; r.Verdict != verdictRepairing || !strings.HasPrefix(r.Reason, "?[2K3 127.0.0.1:4") {
+		t.Errorf("%+v", r)
 	}
 }
 
