@@ -5,7 +5,7 @@
 #   scripts/campaign.sh sim     RUNS simulated runs (200), with seeds never tried on this code
 #   scripts/campaign.sh fuzz    every fuzz target for FUZZTIME (30s)
 #
-# "The same code" is a hash over the covered packages as they stand in the working tree, so
+# "The same code" is a digest of the covered packages as they stand in the working tree, so
 # a change starts a new count and an unrelated commit does not. A failure is recorded, ends
 # the campaign with a non-zero exit, and is run again first next time. RECORD=no keeps no record.
 set -eu
@@ -21,15 +21,25 @@ die() {
 	exit 1
 }
 
-# hash DIR…: the content of the Go code below the directories that exist. Fuzz targets and
-# their corpora are part of what fuzzing covers; a simulation does not depend on tests.
-hash() {
-	for path in go.mod "$@"; do
-		[ ! -e "$path" ] || git ls-files --cached --others --exclude-standard -- "$path"
-	done | if [ "$name" = sim ]; then grep -v -e '_test\.go$' -e '/testdata/'; else cat; fi |
-		sort -u | while read -r path; do
+# digest: of the content of the files that are named on the input.
+digest() {
+	sort -u | while read -r path; do
 		[ ! -f "$path" ] || echo "$(git hash-object -- "$path") $path"
 	done | sha256sum | cut -c 1-16
+}
+
+# files PATHSPEC…: the files in the working tree that are not ignored.
+files() { git ls-files --cached --others --exclude-standard -- "$@"; }
+
+# covered PACKAGE: what fuzzing it covers, its tests and corpora and the code it stands on.
+covered() {
+	module=$(go list -m)
+	{
+		files go.mod ":(glob)${1#"$module"/}/**"
+		for dir in $(go list -deps "$1" | sed -n "s,^$module/,,p"); do
+			files ":(glob)$dir/*.go" | grep -v '_test\.go$'
+		done
+	} | digest
 }
 
 # append FIELD…: one line: date, commit, code, then the fields.
@@ -60,7 +70,9 @@ number() {
 
 campaign_sim() {
 	header='date commit code result first_seed last_seed runs messages violations seconds first_failure'
-	code=$(hash wire quorum machine auth merkle pbft kv placement host storage sim)
+	# A simulation does not depend on tests.
+	code=$(files go.mod wire quorum machine auth merkle pbft kv placement host storage sim |
+		grep -v -e '_test\.go$' -e '/testdata/' | digest)
 	runs=${RUNS:-200}
 	case $runs in '' | *[!0-9]* | 0) die "RUNS=$runs is not a positive number" ;; esac
 
@@ -99,14 +111,12 @@ campaign_sim() {
 	[ "$result" = ok ] || die "seeds from $first: $bad violations in $ran of $runs runs, first failure $failure"
 }
 
-# reached [PACKAGE TARGET]: the executions that passed on this code, of one target or of all.
+# reached PACKAGE TARGET: the executions that passed on this code.
 reached() {
 	mine | {
 		total=0
 		while IFS=$tab read -r verdict package target execs _; do
-			case $verdict,${1:-$package $target} in
-			"ok,$package $target") total=$((total + execs)) ;;
-			esac
+			[ "$verdict $package $target" != "ok $1 $2" ] || total=$((total + execs))
 		done
 		echo "$total"
 	}
@@ -135,7 +145,6 @@ targets() {
 campaign_fuzz() {
 	header='date commit code result package target execs seconds'
 	time=${FUZZTIME:-30s}
-	code=$(hash wire quorum machine auth merkle pbft kv placement host storage transport client node sim cmd internal)
 	out=$(mktemp)
 	list=$(mktemp)
 	trap 'rm -f "$out" "$list"' EXIT
@@ -143,7 +152,8 @@ campaign_fuzz() {
 	[ -s "$list" ] || die "there is no fuzz target"
 
 	while read -r package target; do
-		echo "fuzz: $package $target for $time"
+		code=$(covered "$package")
+		echo "fuzz: $package $target for $time, code $code"
 		began=$(date +%s)
 		result=ok
 		go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" "$package" >"$out" 2>&1 </dev/null || result=FAIL
@@ -153,9 +163,8 @@ campaign_fuzz() {
 			cat "$out"
 			die "$package $target failed; go test runs the input it kept under testdata/fuzz"
 		fi
-		echo "fuzz: $package $target: ${execs:-0} executions, $(reached "$package $target") recorded on this code"
+		echo "fuzz: $package $target: ${execs:-0} executions, $(reached "$package" "$target") recorded on this code"
 	done <"$list"
-	echo "fuzz: $(reached) executions passed on code $code"
 }
 
 case $name in
