@@ -26,8 +26,10 @@ type child struct {
 	reported bool
 }
 
-// start begins the process; it is sent to exits when it has ended.
-func (c *child) start(binary string, args []string, exits chan<- *child) (err error) {
+// start begins the process; it is sent to exits when it has ended. The nodes
+// share this computer, so each runs on its share of the processors: threads
+// that wake each other across all of them cost more than they bring.
+func (c *child) start(binary string, args []string, share int, exits chan<- *child) (err error) {
 	if c.log, err = os.OpenFile(filepath.Join(c.dir, logName), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644); err != nil {
 		return err
 	}
@@ -37,6 +39,9 @@ func (c *child) start(binary string, args []string, exits chan<- *child) (err er
 		if !strings.HasPrefix(variable, "TAGMA_") { // they were meant for the demo
 			c.cmd.Env = append(c.cmd.Env, variable)
 		}
+	}
+	if os.Getenv("GOMAXPROCS") == "" {
+		c.cmd.Env = append(c.cmd.Env, fmt.Sprint("GOMAXPROCS=", share))
 	}
 	ownGroup(c.cmd)
 	if err := c.cmd.Start(); err != nil {

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -244,13 +245,14 @@ func (d *demo) startAll(exits chan<- *child) (*demoFile, error) {
 	}
 	id := d.genesis.ID()
 	file := &demoFile{Format: 1, Cluster: hex.EncodeToString(id[:]), Client: filepath.Join(d.dir, "client")}
+	share := max(1, runtime.NumCPU()/len(d.genesis.Nodes))
 	for i, member := range d.genesis.Nodes {
 		c := &child{id: i, dir: filepath.Join(d.dir, nodeFolder(i))}
 		args := []string{"start", c.dir, "--monitor", monitors[i]}
 		if name := d.bad[i]; name != "" {
 			args = append(args, "--byzantine", name)
 		}
-		if err := c.start(binary, args, exits); err != nil {
+		if err := c.start(binary, args, share, exits); err != nil {
 			return nil, fmt.Errorf("starting node %d: %w", i, err)
 		}
 		d.nodes = append(d.nodes, c)
