@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/tagma-db/tagma/kv"
-	"github.com/tagma-db/tagma/machine"
 	"github.com/tagma-db/tagma/storage"
 )
 
@@ -178,17 +177,4 @@ func TestDeleteTooMany(t *testing.T) {
 			t.Fatalf("%+v", r)
 		}
 	}
-}
-
-// unreadable is rows of which single reads fail, as PebbleRows shows it.
-type unreadable struct{ *memRows }
-
-func (unreadable) Get([]byte) ([]byte, bool) { return nil, false }
-
-// TestUnreadable: rows that cannot be read end the process elsewhere, not by a
-// panic here.
-func TestUnreadable(t *testing.T) {
-	store := &memRows{}
-	execute(t, store, kv.Put{Key: []byte("k"), Value: make([]byte, 4096)}.Encode())
-	kv.Machine{}.Execute(unreadable{store}, machine.Call{Op: kv.Range{Interval: everything}.Encode()})
 }

@@ -50,7 +50,7 @@ func (s *store) value(r row) []byte {
 	}
 	stored, ok := s.rows.Get(changeKey(r.mod, r.sub))
 	if !ok {
-		return nil // the disk fails, which machine.Rows does not say: no answer will leave
+		panic("kv: a far value is missing")
 	}
 	_, _, value := splitChange(stored)
 	return value
