@@ -4,18 +4,20 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"maps"
 
 	"github.com/tagma-db/tagma/machine"
 	"github.com/tagma-db/tagma/pbft"
 	"github.com/tagma-db/tagma/wire"
 )
 
-// Row keys. The group's own record stands alone; all else stands under the
-// hash of its keyspace, so that a partition is one range of rows:
+// Row keys. The group's own record stands alone; all else under the root stands
+// under the hash of its keyspace, so that a partition is one range of rows:
 //
 //	0 | group 8                              the group's own record
 //	1 | SHA-256(keyspace) 32 | 0 | …         sessions and results (session.go)
 //	1 | SHA-256(keyspace) 32 | 1 | …         the machine's rows
+//	2 to 5                                   trees (checkpoint.go)
 const (
 	spaceGroup     = 0
 	spacePartition = 1
@@ -25,11 +27,12 @@ const (
 
 // groupState is the group's own record: where execution stands.
 type groupState struct {
-	seq     uint64
-	time    int64 // agreed time
-	history wire.Digest
-	writes  wire.Digest // running digest of every row written or deleted, in order
-	bytes   uint64      // of request bodies since the last checkpoint that the order asked for
+	seq      uint64
+	time     int64 // agreed time
+	history  wire.Digest
+	bytes    uint64 // of request bodies since the last boundary
+	boundary uint64 // the last slot at which the order asked for a checkpoint
+	partial  bool   // a state is being installed: rows are of no one slot
 }
 
 func groupKey(group uint64) []byte {
@@ -41,12 +44,19 @@ func (g *groupState) encode() []byte {
 	w.U64(g.seq)
 	w.I64(g.time)
 	w.Raw(g.history[:])
-	w.Raw(g.writes[:])
 	w.U64(g.bytes)
+	w.U64(g.boundary)
+	w.Bool(g.partial)
 	return w.B
 }
 
-func (h *Host) loadState() error {
+func decodeState(b []byte) (g groupState, err error) {
+	r := wire.NewReader(b)
+	g = groupState{seq: r.U64(), time: r.I64(), history: r.Digest(), bytes: r.U64(), boundary: r.U64(), partial: r.Bool()}
+	return g, r.Done()
+}
+
+func (h *Host) loadState() (err error) {
 	value, ok := h.o.Store.Get(groupKey(h.cfg.Group))
 	if !ok {
 		if h.o.Store.Applied() != 0 {
@@ -54,48 +64,37 @@ func (h *Host) loadState() error {
 		}
 		return nil
 	}
-	r := wire.NewReader(value)
-	h.state = groupState{seq: r.U64(), time: r.I64(), history: r.Digest(), writes: r.Digest(), bytes: r.U64()}
-	return r.Done()
-}
-
-// root is the state root after the last executed slot: a digest over the
-// order and over every change of a row since genesis. Equal roots at equal
-// slots mean equal histories of rows.
-func (h *Host) root() pbft.Checkpoint {
-	var w wire.Writer
-	w.Raw([]byte("tagma state 1\x00"))
-	w.Raw(h.cfg.Cluster[:])
-	w.U64(h.cfg.Group)
-	w.Raw(h.state.encode())
-	return pbft.Checkpoint{Seq: pbft.Seq(h.state.seq), Time: h.state.time, Root: sha256.Sum256(w.B)}
+	h.state, err = decodeState(value)
+	return err
 }
 
 // execute runs one committed batch as one atomic step of the store.
 func (h *Host) execute(o *pbft.Ordered) {
-	g := &h.state
-	if uint64(o.Seq) != g.seq+1 {
+	g, group := &h.state, h.cfg.Group
+	if uint64(o.Seq) != g.seq+1 || g.partial {
 		panic("host: slots out of order")
 	}
 	g.seq, g.history = uint64(o.Seq), o.History
 	g.time = max(g.time, o.Time)
-	t := &tracked{store: h.o.Store, hash: sha256.New()}
-	t.hash.Write(g.writes[:])
+	t := &tracked{store: h.o.Store, changes: changes{}}
 	for _, q := range o.Requests {
 		g.bytes += uint64(len(q.Frame().Raw()))
 		h.executeRequest(t, q)
 	}
-	if t.changed {
-		t.hash.Sum(g.writes[:0])
+	boundary := o.Interval || g.bytes >= uint64(h.cfg.Params.IntervalSize)
+	if boundary {
+		g.bytes, g.boundary = 0, g.seq
 	}
-	due := o.Interval || g.bytes >= uint64(h.cfg.Params.IntervalSize)
-	if due {
-		g.bytes = 0
+	if boundary || len(t.changes) > 0 {
+		journal := encodeJournal(boundary, t.changes.sorted())
+		h.o.Store.Set(slotKey(spaceJournal, group, g.seq), journal)
+		h.journal += len(journal)
+		maps.Copy(h.changes, t.changes)
 	}
-	h.o.Store.Set(groupKey(h.cfg.Group), g.encode())
+	h.o.Store.Set(groupKey(group), g.encode())
 	h.o.Store.Commit(g.seq)
-	if due {
-		h.inputs = append(h.inputs, pbft.Rooted{Checkpoint: h.root()})
+	if boundary {
+		h.checkpoint(true, false)
 	}
 }
 
@@ -162,28 +161,11 @@ func (h *Host) reply(q *pbft.Request, p pbft.Reply) {
 // large if it stands in a request that has begun.
 const maxVisits = 2 << 20
 
-// tracked is the store as a batch sees it: every write goes into the running
-// digest of the state root.
+// tracked is the store as a batch sees it: every write is noted for the trees.
 type tracked struct {
-	store   Store
+	store   machine.Rows
 	visited int // rows that scans have passed
-	hash    interface {
-		Write(b []byte) (int, error)
-		Sum(into []byte) []byte
-	}
-	changed bool
-}
-
-func (t *tracked) note(kind byte, prefix, key, value []byte) {
-	var head [9]byte
-	head[0] = kind
-	binary.BigEndian.PutUint32(head[1:], uint32(len(prefix)+len(key)))
-	binary.BigEndian.PutUint32(head[5:], uint32(len(value)))
-	t.hash.Write(head[:])
-	t.hash.Write(prefix)
-	t.hash.Write(key)
-	t.hash.Write(value)
-	t.changed = true
+	changes changes
 }
 
 // scope gives the rows of one part of one keyspace.
@@ -211,13 +193,15 @@ func (s *scoped) key(key []byte) []byte {
 func (s *scoped) Get(key []byte) ([]byte, bool) { return s.store.Get(s.key(key)) }
 
 func (s *scoped) Set(key, value []byte) {
-	s.t.note(1, s.prefix, key, value)
-	s.store.Set(s.key(key), value)
+	full := s.key(key)
+	s.t.changes[string(full)] = written{value: sha256.Sum256(value), length: uint64(len(value))}
+	s.store.Set(full, value)
 }
 
 func (s *scoped) Delete(key []byte) {
-	s.t.note(0, s.prefix, key, nil)
-	s.store.Delete(s.key(key))
+	full := s.key(key)
+	s.t.changes[string(full)] = written{deleted: true}
+	s.store.Delete(full)
 }
 
 func (s *scoped) bounds(lo, hi []byte) (from, to []byte) {

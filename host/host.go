@@ -33,6 +33,10 @@ type Store interface {
 	Applied() uint64
 	// Err is the first error of the disk; the driver ends the process.
 	Err() error
+	// Snapshot is the state of the last Commit, for use beside the Store.
+	Snapshot() machine.Reader
+	// Peek is Get as of the last Commit; it may run beside the Store.
+	Peek(key []byte) (value []byte, ok bool)
 }
 
 // Options of a Host.
@@ -48,6 +52,11 @@ type Options struct {
 	Allowed  func(auth.PublicKey) bool // clients that may send requests
 	Event    func(pbft.Event)          // told every event; may be nil
 	Sessions SessionLimits
+	// Beside runs work on trees on another goroutine, one after the other in
+	// the order given; after each the driver calls Ran in a round. Nil: at once.
+	Beside func(run func())
+	// Journal is how many bytes of changes wait before the trees are saved; 0: 16 MiB.
+	Journal int
 }
 
 // Host is one replica of one group. It is not safe for concurrent use.
@@ -67,7 +76,19 @@ type Host struct {
 	gates     []gate   // ascending by position
 	needSync  bool
 	halt      pbft.Reason
+	err       error
 	stable    pbft.Seq
+	now       pbft.Ticks
+
+	// Trees and checkpoints.
+	keeper  keeper
+	running []func()      // what is done after each thing that runs beside
+	changes changes       // since the last boundary
+	points  []*checkpoint // ascending: the stable one, later ones, and older ones that are asked for
+	journal int           // bytes since the saved trees
+	savedAt uint64        // boundary of the saved trees
+	saving  bool          // they are being saved
+	stale   []staleNodes  // ascending
 }
 
 // gate is sends that wait for a log position.
@@ -90,6 +111,9 @@ var ErrRowsLost = errors.New("the row store is older than the log says: rows are
 // Open restores a host from its log and rows. It may append to the log and
 // send; the first sync that the driver makes covers it.
 func Open(o Options, rec Recovery) (*Host, error) {
+	if o.Journal == 0 {
+		o.Journal = defaultJournal
+	}
 	h := &Host{o: o, cfg: o.Config, opener: pbft.NewOpener(o.Config, o.Verifier), synced: rec.Next - 1, last: rec.Next - 1}
 	var flushed uint64
 	restore := pbft.Restore{Config: o.Config}
@@ -109,12 +133,18 @@ func Open(o Options, rec Recovery) (*Host, error) {
 	if err := h.loadState(); err != nil {
 		return nil, err
 	}
+	if err := h.loadTrees(); err != nil {
+		return nil, err
+	}
+	if h.state.seq > 0 && !h.state.partial {
+		h.checkpoint(false, true)
+	}
 	applied := pbft.Applied{Seq: pbft.Seq(h.state.seq), Time: h.state.time, History: h.state.history}
 	core := pbft.Options{Config: o.Config, Self: o.Self, Signer: o.Signer, Judge: h, Counter: rec.Boot}
 	h.replica = restore.Replica(core, applied, rec.Clean, &h.eff)
 	h.apply()
 	h.drain()
-	return h, o.Store.Err()
+	return h, h.Err()
 }
 
 // Source is where a frame came from.
@@ -125,6 +155,7 @@ type Source struct {
 
 // Begin opens a round.
 func (h *Host) Begin(now pbft.Ticks, wall int64) {
+	h.now = now
 	h.step(pbft.Clock{Now: now, Wall: wall})
 }
 
@@ -216,6 +247,17 @@ func (h *Host) Halted() pbft.Reason { return h.halt }
 // Report is where the replica stands and whom it accuses.
 func (h *Host) Report() *pbft.Report { return h.replica.Report(0) }
 
+// Err is the first error of the state; the driver ends the process.
+func (h *Host) Err() error { return errors.Join(h.err, h.o.Store.Err()) }
+
+// Close lets go of the store. Nothing runs beside any more.
+func (h *Host) Close() {
+	for _, c := range h.points {
+		h.close(c)
+	}
+	h.points = nil
+}
+
 // Stable is the newest stable checkpoint's slot.
 func (h *Host) Stable() pbft.Seq { return h.stable }
 
@@ -260,13 +302,14 @@ func (h *Host) apply() {
 		h.execute(&e.Execute[i])
 	}
 	for range e.Roots {
-		h.inputs = append(h.inputs, pbft.Rooted{Checkpoint: h.root()})
+		h.checkpoint(false, false)
 	}
 	for _, r := range e.Refused {
 		h.reply(r.Request, pbft.Reply{Status: r.Status})
 	}
 	if e.Stable != nil {
 		h.stable = e.Stable.Seq
+		h.retire()
 	}
 	for _, ev := range e.Events {
 		h.event(ev)

@@ -37,3 +37,13 @@ type Rows interface {
 	// ScanBack is Scan in descending order.
 	ScanBack(lo, hi []byte, yield func(key, value []byte) bool)
 }
+
+// Reader is a fixed state of Rows. Its reads are those of Rows, but slices
+// stay valid until Close. It may be used by one goroutine at a time, another
+// than that of the Rows.
+type Reader interface {
+	Get(key []byte) (value []byte, ok bool)
+	Scan(lo, hi []byte, yield func(key, value []byte) bool)
+	ScanBack(lo, hi []byte, yield func(key, value []byte) bool)
+	Close() error
+}

@@ -104,6 +104,9 @@ func (n *Node) round(ended *syncResult) error {
 			return err
 		}
 	}
+	for ; n.worker.ran.Load() > 0; n.worker.ran.Add(-1) {
+		n.host.Ran()
+	}
 	for id := range n.up {
 		if n.up[id].Swap(false) {
 			n.host.LinkUp(id)
@@ -119,7 +122,7 @@ func (n *Node) round(ended *syncResult) error {
 		return err
 	}
 	n.startFlush()
-	if err := n.rows.Err(); err != nil {
+	if err := n.host.Err(); err != nil {
 		return fmt.Errorf("the rows failed, this process must not vote any more: %w", err)
 	}
 	return n.halted()

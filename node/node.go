@@ -55,6 +55,7 @@ type Node struct {
 	log     *storage.Log
 	rows    *storage.PebbleRows
 	host    *host.Host
+	worker  *worker
 	inbox   *transport.Inbox
 	server  *transport.Server
 	links   []*transport.Link // by replica; nil for self
@@ -211,6 +212,7 @@ func (n *Node) recover() (err error) {
 	if err != nil {
 		return fmt.Errorf("%s: %w; if the disk is sound, replace this node", n.o.Dir, err)
 	}
+	n.worker = newWorker(n.wake)
 	signer := auth.NewSigner(n.folder.key)
 	var outbox host.Outbox = n
 	if n.o.Behave != nil {
@@ -223,6 +225,7 @@ func (n *Node) recover() (err error) {
 		Store: n.rows, Log: log, Outbox: outbox, Sessions: host.DefaultSessions(),
 		Allowed: func(key auth.PublicKey) bool { return n.allowed[transport.Key(key)] },
 		Event:   n.event,
+		Beside:  n.worker.do,
 	}, host.Recovery{
 		Records: func(yield func([]byte) error) error {
 			for _, record := range records {
@@ -285,6 +288,12 @@ func (n *Node) close() error {
 	}
 	if n.inbox != nil {
 		n.inbox.Close()
+	}
+	if n.worker != nil {
+		n.worker.close()
+	}
+	if n.host != nil {
+		n.host.Close()
 	}
 	if n.rows != nil {
 		errs = append(errs, n.rows.Close())

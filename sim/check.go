@@ -20,8 +20,9 @@ type checker struct {
 	history   []operation
 	tokens    map[string]int // operation's bytes → index in history
 	places    map[string]place
-	committed []wire.Digest // by seq
-	states    []string      // the group's record by seq, as first written
+	committed []wire.Digest          // by seq
+	states    []string               // the group's record by seq, as first written
+	roots     map[uint64]wire.Digest // by seq, as first signed
 	votes     map[ballot][32]byte
 	last      *wire.Frame // looked at already
 	views     map[pbft.View]bool
@@ -45,7 +46,7 @@ type ballot struct {
 }
 
 func newChecker(w *World) checker {
-	return checker{w: w, tokens: map[string]int{}, places: map[string]place{}, votes: map[ballot][32]byte{},
+	return checker{w: w, tokens: map[string]int{}, places: map[string]place{}, roots: map[uint64]wire.Digest{}, votes: map[ballot][32]byte{},
 		views: map[pbft.View]bool{}, latest: make([]string, w.plan.keys), marks: map[string]int{}}
 }
 
@@ -82,8 +83,8 @@ func (k *checker) executed(n *node, call machine.Call, nth int, result []byte) {
 }
 
 // step checks the state after a slot: every correct replica, in every life,
-// has the same after it (I1, I4). The record holds the chain of batches and
-// the digest of all writes.
+// has the same after it (I1, I4). state is the group's record, which
+// holds the chain of batches, and the digest of the slot's writes.
 func (k *checker) step(n *node, seq uint64, state []byte) {
 	k.w.logf("  %d/%d executed %d", n.id, n.boot, seq)
 	for len(k.states) <= int(seq) {
@@ -164,7 +165,13 @@ func (k *checker) sent(n *node, f *wire.Frame) {
 		}
 	case pbft.KindCheckpoint:
 		r := wire.NewReader(f.Body)
-		k.voted(n, kind, 0, pbft.Seq(r.U64()), sha256.Sum256(f.Body))
+		seq, d := r.U64(), wire.Digest(sha256.Sum256(f.Body))
+		k.voted(n, kind, 0, pbft.Seq(seq), d)
+		if have, ok := k.roots[seq]; !ok {
+			k.roots[seq] = d
+		} else if have != d {
+			k.w.violate(n, "I4", "two roots of the state after slot "+strconv.Itoa(int(seq)))
+		}
 	case pbft.KindViewChange, pbft.KindNewView:
 		r := wire.NewReader(f.Body)
 		k.voted(n, kind, pbft.View(r.U64()), 0, sha256.Sum256(f.Body))

@@ -1,7 +1,9 @@
 package sim
 
 import (
+	"crypto/sha256"
 	"errors"
+	"slices"
 
 	"github.com/tagma-db/tagma/auth"
 	"github.com/tagma-db/tagma/host"
@@ -41,6 +43,8 @@ type node struct {
 	at      uint64
 	nth     int // operation within the slot being executed
 	state   []byte
+	digest  digester // of the writes since the last commit
+	queue   []func() // what its host wants done beside it
 }
 
 // arrival is a frame that waits to be looked at.
@@ -84,6 +88,7 @@ func (n *node) start(create bool) {
 	n.boot++
 	n.up, n.working, n.ticking, n.syncing, n.want, n.inbox = true, false, false, -1, false, nil
 	n.at, n.nth = 0, 0
+	n.state, n.digest = nil, sha256.New()
 	if w.plan.pebble && n.rows == nil {
 		if n.rows, err = storage.OpenPebble(n.rowFS, "rows", storage.PebbleOptions{MemTableBytes: 8 << 20, CacheBytes: 1 << 20}); err != nil {
 			w.violate(n, "I5", "rows do not open: "+err.Error())
@@ -91,7 +96,8 @@ func (n *node) start(create bool) {
 		}
 	}
 	o := host.Options{Config: w.cfg, Self: n.id, Signer: w.signers[n.id], Verifier: w.verifier, Machine: n, Log: n.disk,
-		Store: store{n.rows, n}, Outbox: n.outbox(), Allowed: w.allowed, Event: n.event, Sessions: w.plan.sessions}
+		Store: store{n.rows, n}, Outbox: n.outbox(), Allowed: w.allowed, Event: n.event, Sessions: w.plan.sessions,
+		Beside: n.beside, Journal: w.plan.journal}
 	rec := host.Recovery{Clean: create || log.Closed(), Boot: log.Boot(), Next: log.Next(),
 		Records: func(yield func([]byte) error) error {
 			for _, record := range records {
@@ -166,6 +172,27 @@ func (n *node) after() {
 	}
 }
 
+// beside runs work of the host after a while, one thing after the other.
+func (n *node) beside(work func()) {
+	if n.queue = append(n.queue, work); len(n.queue) == 1 {
+		n.besideLater()
+	}
+}
+
+func (n *node) besideLater() {
+	boot := n.boot
+	n.w.call(micros(n.w.c.Scale(1, n.w.plan.lag)), func() {
+		if !n.up || n.boot != boot {
+			return
+		}
+		n.queue[0]()
+		if n.queue = n.queue[1:]; len(n.queue) > 0 {
+			n.besideLater()
+		}
+		n.round(n.host.Ran)
+	})
+}
+
 // sync starts one that covers what was appended so far.
 func (n *node) sync() {
 	n.want = false
@@ -232,6 +259,10 @@ func (n *node) down(power bool) {
 
 // die ends the process; the disk stays as it is.
 func (n *node) die() {
+	if n.host != nil {
+		n.host.Close()
+	}
+	n.queue = nil
 	n.up, n.host, n.syncing, n.inbox = false, nil, -1, nil
 	n.syncID++
 	n.boot++
@@ -333,15 +364,27 @@ func (s store) Set(key, value []byte) {
 	if len(key) == 9 && key[0] == 0 { // the group's own record
 		s.n.state = append(s.n.state[:0], value...)
 	}
+	if key[0] == 1 {
+		s.n.digest.Write(slices.Concat(key, []byte{1}, value))
+	}
 	s.Store.Set(key, value)
+}
+
+// Delete implements machine.Rows.
+func (s store) Delete(key []byte) {
+	if key[0] == 1 {
+		s.n.digest.Write(slices.Concat(key, []byte{0}))
+	}
+	s.Store.Delete(key)
 }
 
 // Commit implements host.Store.
 func (s store) Commit(applied uint64) {
 	s.Store.Commit(applied)
-	if s.n.correct() {
-		s.n.w.check.step(s.n, applied, s.n.state)
+	if s.n.correct() && len(s.n.state) > 0 {
+		s.n.w.check.step(s.n, applied, s.n.digest.Sum(s.n.state))
 	}
+	s.n.state, s.n.digest = s.n.state[:0], sha256.New()
 }
 
 // sender is the outbox of a host: the network.

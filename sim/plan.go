@@ -30,6 +30,7 @@ type plan struct {
 	real     bool // Ed25519, not ideal signatures
 	pebble   bool
 	segment  int64
+	journal  int // bytes after which the trees are saved
 
 	clients int
 	keys    int
@@ -42,6 +43,7 @@ type plan struct {
 	fifo   bool
 	grain  int // µs from the first frame in an inbox to the round
 	disk   int // µs of a sync, shortest
+	lag    int // µs at most of a thing that runs beside a host
 	skew   int // ms between clocks at most
 	drift  int // millionths
 
@@ -81,6 +83,7 @@ func draw(c *Chooser, o Options) plan {
 	p.drawParams(c)
 	p.real, p.pebble = c.Chance(1, 10), c.Chance(1, 10)
 	p.segment = int64(16<<10) << c.Choose(4)
+	p.journal, p.lag = c.Scale(200, 100_000), c.Scale(10, 300_000)
 	p.clients, p.keys, p.depth = c.Between(2, 6), c.Between(1, 4), c.Between(1, 3)
 	p.think, p.patient = c.Between(1, 6)*c.Scale(1000, 80_000), c.Choose(9)
 	p.delay = c.Scale(100, 2000)

@@ -3,6 +3,8 @@ package storage
 import (
 	"bytes"
 	"sort"
+
+	"github.com/tagma-db/tagma/machine"
 )
 
 // MemRows is a Store in memory with the semantics of PebbleRows: the model
@@ -106,7 +108,7 @@ func (m *image) ScanBack(lo, hi []byte, yield func(key, value []byte) bool) {
 	}
 }
 
-// Close implements Reader and Store: there is nothing to release.
+// Close implements machine.Reader and Store: there is nothing to release.
 func (m *image) Close() error { return nil }
 
 // Set implements machine.Rows.
@@ -199,7 +201,13 @@ func (m *MemRows) Flush() (applied uint64, err error) {
 func (m *MemRows) Err() error { return nil }
 
 // Snapshot implements Store.
-func (m *MemRows) Snapshot() Reader {
+func (m *MemRows) Snapshot() machine.Reader {
 	at := m.last()
 	return &at
+}
+
+// Peek implements Store.
+func (m *MemRows) Peek(key []byte) (value []byte, ok bool) {
+	at := m.last()
+	return at.Get(key)
 }

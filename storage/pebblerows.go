@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/tagma-db/tagma/machine"
 )
 
 // Defaults of PebbleOptions, in bytes.
@@ -290,7 +292,7 @@ func (r *PebbleRows) Flush() (applied uint64, err error) {
 }
 
 // Snapshot implements Store.
-func (r *PebbleRows) Snapshot() Reader { return &pebbleReader{r: r, at: r.db.NewSnapshot()} }
+func (r *PebbleRows) Snapshot() machine.Reader { return &pebbleReader{r: r, at: r.db.NewSnapshot()} }
 
 // Close implements Store.
 func (r *PebbleRows) Close() error {
@@ -303,29 +305,34 @@ func (r *PebbleRows) Close() error {
 	return err
 }
 
-// pebbleReader is a Reader on a snapshot of Pebble.
+// Peek implements Store.
+func (r *PebbleRows) Peek(key []byte) (value []byte, ok bool) {
+	return r.get(r.db, append([]byte{rowPrefix}, key...), nil)
+}
+
+// pebbleReader is a machine.Reader on a snapshot of Pebble.
 type pebbleReader struct {
 	r      *PebbleRows
 	at     *pebble.Snapshot
 	values arena // never reset
 }
 
-// Get implements Reader.
+// Get implements machine.Reader.
 func (s *pebbleReader) Get(key []byte) (value []byte, ok bool) {
 	return s.r.get(s.at, append([]byte{rowPrefix}, key...), &s.values)
 }
 
-// Scan implements Reader.
+// Scan implements machine.Reader.
 func (s *pebbleReader) Scan(lo, hi []byte, yield func(key, value []byte) bool) {
 	s.r.scan(s.at, lo, hi, false, yield)
 }
 
-// ScanBack implements Reader.
+// ScanBack implements machine.Reader.
 func (s *pebbleReader) ScanBack(lo, hi []byte, yield func(key, value []byte) bool) {
 	s.r.scan(s.at, lo, hi, true, yield)
 }
 
-// Close implements Reader.
+// Close implements machine.Reader.
 func (s *pebbleReader) Close() error { return s.at.Close() }
 
 // rowsLogger keeps Pebble quiet. What Pebble takes for the end of the process
@@ -349,7 +356,11 @@ const arenaChunk = 64 << 10
 
 func (a *arena) reset() { a.b = a.b[:0] }
 
+// keep copies v; a nil arena makes a copy that stands alone.
 func (a *arena) keep(v []byte) []byte {
+	if a == nil {
+		return append(make([]byte, 0, len(v)), v...)
+	}
 	if len(a.b)+len(v) > cap(a.b) {
 		a.b = make([]byte, 0, max(arenaChunk, len(v)))
 	}

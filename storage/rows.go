@@ -10,7 +10,7 @@ import "github.com/tagma-db/tagma/machine"
 //     some Commit, and Applied tells which.
 //  3. That Commit is not before the one whose position Flush last returned.
 //
-// A Store is used by one goroutine at a time; only Flush may run beside it.
+// A Store is used by one goroutine at a time; only Flush and Peek may run beside it.
 // Slices it returns are valid until the next write. Empty keys are allowed.
 type Store interface {
 	machine.Rows
@@ -27,18 +27,11 @@ type Store interface {
 	// may be wrong: the replica stops.
 	Err() error
 	// Snapshot is the state of the last Commit, unchanged by later ones.
-	Snapshot() Reader
+	Snapshot() machine.Reader
+	// Peek is Get as of the last Commit, and may run beside everything else.
+	// The value is the caller's and must not be changed.
+	Peek(key []byte) (value []byte, ok bool)
 	// Close ends the use of the store; it does not flush. Snapshots must be
 	// closed before. The error is Err's or that of closing.
-	Close() error
-}
-
-// Reader is a fixed state of a Store. Its reads are those of machine.Rows,
-// but slices stay valid until Close. It may be used by one goroutine at a
-// time, another than that of its Store.
-type Reader interface {
-	Get(key []byte) (value []byte, ok bool)
-	Scan(lo, hi []byte, yield func(key, value []byte) bool)
-	ScanBack(lo, hi []byte, yield func(key, value []byte) bool)
 	Close() error
 }

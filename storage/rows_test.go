@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/tagma-db/tagma/machine"
 )
 
 var (
@@ -104,7 +106,7 @@ func TestRowsAlike(t *testing.T) {
 		model := map[string]string{}
 		committed := map[string]string{}
 		for i := range uint64(150) {
-			var snapshots [2]Reader
+			var snapshots [2]machine.Reader
 			for j := range random.IntN(12) {
 				mutate(random, model, p, m)
 				if j == 3 {
