@@ -13,10 +13,10 @@ import (
 
 // Rows that are not under the root: they differ from replica to replica.
 //
-//	2 | digest 32         a node of a partition's tree
-//	3 | group 8 | slot 8  journal: what the slot changed, until it is in the saved trees
-//	4 | group 8           the saved trees: their boundary, their roots
-//	5 | group 8 | slot 8  nodes that the trees saved at that boundary do not need any more
+//	2 | group 8 | digest 32  a node of a partition's tree
+//	3 | group 8 | slot 8     journal: what the slot changed, until it is in the saved trees
+//	4 | group 8              the saved trees: their boundary, their roots
+//	5 | group 8 | slot 8     nodes that the trees saved at that boundary do not need any more
 const (
 	spaceNode    = 2
 	spaceJournal = 3
@@ -32,18 +32,24 @@ func slotKey(space byte, group, slot uint64) []byte {
 	return binary.BigEndian.AppendUint64(key, slot)
 }
 
-func nodeKey(d wire.Digest) []byte { return append([]byte{spaceNode}, d[:]...) }
+// nodeStore is the saved nodes of a group; it may be used beside the host.
+type nodeStore struct {
+	store Store
+	group uint64
+}
 
-// nodeStore is the saved nodes; it may be used beside the host.
-type nodeStore struct{ store Store }
+func (s nodeStore) key(d wire.Digest) []byte {
+	key := append(make([]byte, 0, 1+8+32), spaceNode)
+	return append(binary.BigEndian.AppendUint64(key, s.group), d[:]...)
+}
 
 // Load implements merkle.Store.
-func (s nodeStore) Load(d wire.Digest) ([]byte, bool) { return s.store.Peek(nodeKey(d)) }
+func (s nodeStore) Load(d wire.Digest) ([]byte, bool) { return s.store.Peek(s.key(d)) }
 
 // keeper owns the trees. Everything that touches one runs beside the host, one
 // thing after the other; the host does so itself only while nothing runs.
 type keeper struct {
-	nodes merkle.Store
+	nodes nodeStore
 	base  forest // at the last boundary
 	saved forest // as the rows hold it
 }
@@ -179,7 +185,7 @@ func (h *Host) commitSaved(c *checkpoint, s *saving) {
 	group, store := h.cfg.Group, h.o.Store
 	back := make(map[wire.Digest]bool, len(s.fresh))
 	for _, n := range s.fresh {
-		store.Set(nodeKey(n.digest), n.raw)
+		store.Set(h.keeper.nodes.key(n.digest), n.raw)
 		back[n.digest] = true
 	}
 	for i := range h.stale { // what came back stays
@@ -262,7 +268,11 @@ func (h *Host) retire() {
 		busy := c.asked != 0 && h.now-c.asked < askedFor && h.now-c.retired < keptAtAll
 		if c.root != (wire.Digest{}) && below && (!busy || old > keptOld) {
 			old--
-			h.beside(func() {}, func() { h.close(c) }) // whoever reads it is done by then
+			h.leaving = append(h.leaving, c)
+			h.beside(func() {}, func() { // whoever reads it is done by now
+				h.close(h.leaving[0])
+				h.leaving = h.leaving[1:]
+			})
 			continue
 		}
 		kept = append(kept, c)
@@ -282,9 +292,9 @@ func (h *Host) close(c *checkpoint) {
 // made after the trees that lack them had been saved.
 func (h *Host) dropStale() {
 	dropped := false
-	for len(h.stale) > 0 && !h.saving && (len(h.points) == 0 || h.points[0].seq >= h.stale[0].slot) {
+	for len(h.stale) > 0 && !h.saving && h.transfer == nil && (len(h.points) == 0 || h.points[0].seq >= h.stale[0].slot) {
 		for _, d := range h.stale[0].nodes {
-			h.o.Store.Delete(nodeKey(d))
+			h.o.Store.Delete(h.keeper.nodes.key(d))
 		}
 		h.o.Store.Delete(slotKey(spaceStale, h.cfg.Group, h.stale[0].slot))
 		h.stale, dropped = h.stale[1:], true
@@ -298,7 +308,7 @@ func (h *Host) dropStale() {
 // and the journal since.
 func (h *Host) loadTrees() error {
 	store, group := h.o.Store, h.cfg.Group
-	h.changes, h.keeper = changes{}, keeper{nodes: nodeStore{store}}
+	h.changes, h.keeper = changes{}, keeper{nodes: nodeStore{store, group}}
 	if value, ok := store.Get(binary.BigEndian.AppendUint64([]byte{spaceSaved}, group)); ok {
 		r := wire.NewReader(value)
 		h.savedAt = r.U64()

@@ -57,6 +57,8 @@ type Options struct {
 	Beside func(run func())
 	// Journal is how many bytes of changes wait before the trees are saved; 0: 16 MiB.
 	Journal int
+	// Archive is how many executed slots are kept for replicas that lag; 0: 16 L.
+	Archive pbft.Seq
 }
 
 // Host is one replica of one group. It is not safe for concurrent use.
@@ -85,10 +87,20 @@ type Host struct {
 	running []func()      // what is done after each thing that runs beside
 	changes changes       // since the last boundary
 	points  []*checkpoint // ascending: the stable one, later ones, and older ones that are asked for
+	leaving []*checkpoint // to be closed once nobody reads them
 	journal int           // bytes since the saved trees
 	savedAt uint64        // boundary of the saved trees
 	saving  bool          // they are being saved
 	stale   []staleNodes  // ascending
+	serving serving
+
+	// The state of another slot, while this replica is behind.
+	boot        uint64
+	wanted      *pbft.Stable // newest; nil: none
+	transfer    *transfer
+	fetched     TransferStats // by transfers that are over
+	needFlush   bool
+	installedAt uint64 // log position that makes an installed state durable, 0: none
 }
 
 // gate is sends that wait for a log position.
@@ -114,7 +126,7 @@ func Open(o Options, rec Recovery) (*Host, error) {
 	if o.Journal == 0 {
 		o.Journal = defaultJournal
 	}
-	h := &Host{o: o, cfg: o.Config, opener: pbft.NewOpener(o.Config, o.Verifier), synced: rec.Next - 1, last: rec.Next - 1}
+	h := &Host{o: o, cfg: o.Config, opener: pbft.NewOpener(o.Config, o.Verifier), synced: rec.Next - 1, last: rec.Next - 1, boot: rec.Boot}
 	var flushed uint64
 	restore := pbft.Restore{Config: o.Config}
 	err := rec.Records(func(record []byte) error {
@@ -139,8 +151,8 @@ func Open(o Options, rec Recovery) (*Host, error) {
 	if h.state.seq > 0 && !h.state.partial {
 		h.checkpoint(false, true)
 	}
-	applied := pbft.Applied{Seq: pbft.Seq(h.state.seq), Time: h.state.time, History: h.state.history}
-	core := pbft.Options{Config: o.Config, Self: o.Self, Signer: o.Signer, Judge: h, Counter: rec.Boot}
+	applied := pbft.Applied{Seq: pbft.Seq(h.state.seq), Time: h.state.time, History: h.state.history, Partial: h.state.partial}
+	core := pbft.Options{Config: o.Config, Self: o.Self, Signer: o.Signer, Judge: h, Counter: rec.Boot, Archive: o.Archive}
 	h.replica = restore.Replica(core, applied, rec.Clean, &h.eff)
 	h.apply()
 	h.drain()
@@ -157,6 +169,9 @@ type Source struct {
 func (h *Host) Begin(now pbft.Ticks, wall int64) {
 	h.now = now
 	h.step(pbft.Clock{Now: now, Wall: wall})
+	h.serve()
+	h.advanceTransfer()
+	h.drain()
 }
 
 // Receive takes one frame.
@@ -170,7 +185,7 @@ func (h *Host) Receive(from Source, f *wire.Frame) {
 		if !h.fromClient(from.Client, m) {
 			return
 		}
-	} else if !h.replica.Wants(from.Replica, m) {
+	} else if h.onState(from.Replica, m) || !h.replica.Wants(from.Replica, m) {
 		return
 	}
 	v, err := h.opener.Open(m)
@@ -182,6 +197,19 @@ func (h *Host) Receive(from Source, f *wire.Frame) {
 		return
 	}
 	h.step(pbft.Received{From: from.Replica, Message: v})
+}
+
+// onState handles what belongs to the fetching of a state, and reports whether
+// m does.
+func (h *Host) onState(from int, m *pbft.Message) bool {
+	f, fetch := m.StateFetch()
+	b, blob := m.StateBlob()
+	if fetch && m.Author() == from {
+		h.onStateFetch(from, f)
+	} else if blob && m.Author() == from {
+		h.onStateBlob(from, m.Frame, b)
+	}
+	return fetch || blob
 }
 
 // fromClient handles what a client may send: requests in its own name, and
@@ -236,10 +264,11 @@ func (h *Host) Synced(position uint64) {
 		h.gates = h.gates[1:]
 	}
 	h.step(pbft.Synced{Records: h.durable})
+	h.installed(position)
 }
 
 // Wakes reports whether a Begin is wanted at the next tick.
-func (h *Host) Wakes() bool { return h.eff.Wake }
+func (h *Host) Wakes() bool { return h.eff.Wake || h.transfer != nil || len(h.serving.queue) > 0 }
 
 // Halted is the reason for which the replica stopped for good, or ReasonNone.
 func (h *Host) Halted() pbft.Reason { return h.halt }
@@ -252,10 +281,10 @@ func (h *Host) Err() error { return errors.Join(h.err, h.o.Store.Err()) }
 
 // Close lets go of the store. Nothing runs beside any more.
 func (h *Host) Close() {
-	for _, c := range h.points {
+	for _, c := range append(h.leaving, h.points...) {
 		h.close(c)
 	}
-	h.points = nil
+	h.leaving, h.points = nil, nil
 }
 
 // Stable is the newest stable checkpoint's slot.
@@ -310,6 +339,9 @@ func (h *Host) apply() {
 	if e.Stable != nil {
 		h.stable = e.Stable.Seq
 		h.retire()
+	}
+	if e.Transfer != nil {
+		h.wanted = e.Transfer
 	}
 	for _, ev := range e.Events {
 		h.event(ev)

@@ -286,6 +286,9 @@ func (h *Host) read(q *pbft.Request) *scoped {
 
 // Judge implements pbft.Judge from the executed state.
 func (h *Host) Judge(q *pbft.Request, now int64) pbft.Admission {
+	if h.state.partial {
+		return pbft.NotNow
+	}
 	switch h.openSession(h.read(q), q, h.state.time).verdict {
 	case verdictRun:
 		return pbft.Admissible
@@ -302,6 +305,9 @@ func (h *Host) Judge(q *pbft.Request, now int64) pbft.Admission {
 // result, and reports whether it did. Only the executed state decides: what
 // this replica's clock says is no outcome.
 func (h *Host) answered(q *pbft.Request) bool {
+	if h.state.partial {
+		return false
+	}
 	s := h.openSession(h.read(q), q, h.state.time)
 	switch s.verdict {
 	case verdictDone:

@@ -186,9 +186,12 @@ func (n *Node) startSync() error {
 // startFlush flushes the rows once the log is large, so that it can be cut: by
 // half at least, which takes a checkpoint that is newer than the last cut.
 func (n *Node) startFlush() {
-	if n.flushing || n.log.Size() < n.cutAt || n.host.Stable() == n.cutStable || time.Since(n.flushAt) < flushEvery {
+	n.mustFlush = n.host.NeedsFlush() || n.mustFlush
+	large := n.log.Size() >= n.cutAt && n.host.Stable() != n.cutStable && time.Since(n.flushAt) >= flushEvery
+	if n.flushing || !large && !n.mustFlush {
 		return
 	}
+	n.mustFlush = false
 	n.flushing, n.flushAt = true, time.Now()
 	go func() {
 		applied, err := n.rows.Flush()
@@ -200,6 +203,10 @@ func (n *Node) startFlush() {
 func (n *Node) cut(r flushResult) error {
 	if r.err != nil {
 		return fmt.Errorf("the rows failed, this process must not vote any more: %w", r.err)
+	}
+	n.host.Flushed(r.applied)
+	if n.log.Size() < n.cutAt {
+		return n.round(nil) // it was for a state that was installed
 	}
 	carry := n.host.Carry(r.applied)
 	if carry == nil {

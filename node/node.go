@@ -92,9 +92,9 @@ type Node struct {
 	cutAt     int64    // bytes of log after which it is cut
 	cutStable pbft.Seq // stable checkpoint at the last cut
 
-	wantSync, syncing, flushing bool
-	flushAt                     time.Time
-	lastSync                    time.Duration
+	wantSync, syncing, flushing, mustFlush bool
+	flushAt                                time.Time
+	lastSync                               time.Duration
 }
 
 type syncResult struct {

@@ -4,7 +4,7 @@ import "github.com/tagma-db/tagma/wire"
 
 // archive keeps what was executed last, so that a replica that lags or comes
 // back catches up slot by slot: contiguous, and below the low watermark at
-// most archiveLogs × L slots and, but for the last 2 W, archiveSize bytes of bodies.
+// most Options.Archive slots and, but for the last 2 W, archiveSize bytes of bodies.
 type archive struct {
 	slots    []done // ascending
 	size     int
@@ -13,10 +13,7 @@ type archive struct {
 	last     map[wire.Digest]Seq // of a batch or request: the last slot that holds it
 }
 
-const (
-	archiveLogs = 16
-	archiveSize = 16 << 20
-)
+const archiveSize = 16 << 20
 
 // done is an executed slot.
 type done struct {
@@ -43,8 +40,8 @@ func (a *archive) add(d done) {
 
 // trim drops the oldest slots beyond the bounds, but none above low, whose
 // bodies the log must carry, and not the 2 W below it, for who is a little late.
-func (a *archive) trim(low Seq, p *Params) {
-	for len(a.slots) > 0 && a.slots[0].seq+2*p.Window <= low && (Seq(len(a.slots)) > archiveLogs*p.Log || a.size > archiveSize) {
+func (a *archive) trim(low, most Seq, p *Params) {
+	for len(a.slots) > 0 && a.slots[0].seq+2*p.Window <= low && (Seq(len(a.slots)) > most || a.size > archiveSize) {
 		a.drop()
 	}
 }

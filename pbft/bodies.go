@@ -307,7 +307,7 @@ func (r *Replica) sweep() {
 	old := r.store
 	fresh := newStore()
 	fresh.archive = old.archive
-	fresh.archive.trim(r.low, &r.p)
+	fresh.archive.trim(r.low, r.kept, &r.p)
 	keep := func(d wire.Digest) {
 		b := old.batches[d]
 		if b == nil || fresh.batches[d] != nil {

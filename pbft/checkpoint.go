@@ -136,4 +136,5 @@ func (r *Replica) adopt(s *Stable) {
 		r.next = r.low + 1
 	}
 	r.sweep()
+	r.transfer()
 }

@@ -96,6 +96,8 @@ func (w *world) messages() []*wire.Frame {
 		w.plain(KindFetch, 3, (&Fetch{[]wire.Digest{{5}}}).encode()),
 		(&Probe{7}).Frame(w.cfg),
 		report.Frame(w.cfg, 3),
+		(&StateFetch{ID: 7, Seq: 4, Part: StateNodes, Tree: 9, Items: []StateItem{{2, []byte("key")}, {1, nil}}}).Frame(w.cfg, 3),
+		(&StateBlob{ID: 7, Held: true, Items: [][]byte{[]byte("item"), {}}}).Frame(w.cfg, 2),
 	}
 }
 
@@ -126,6 +128,10 @@ func encodeBody(w *world, m *Message) []byte {
 		return b.encode()
 	case *Probe:
 		return b.Frame(w.cfg).Body
+	case *StateFetch:
+		return b.Frame(w.cfg, m.Author()).Body
+	case *StateBlob:
+		return b.Frame(w.cfg, m.Author()).Body
 	default:
 		return b.(*Report).Frame(w.cfg, m.Author()).Body
 	}

@@ -32,6 +32,21 @@ type Synced struct{ Records uint64 }
 // Rooted answers Effects.Roots and an Ordered that asked for a root.
 type Rooted struct{ Checkpoint }
 
+// Installed answers Effects.Transfer: the state after slot Seq is that of the
+// stable checkpoint, and durable.
+type Installed struct {
+	Seq     Seq
+	Time    int64 // agreed time at Seq
+	History wire.Digest
+}
+
+// Lied says that a replica answered a StateFetch with what does not belong to
+// the state; frame is the answer.
+type Lied struct {
+	Peer  int
+	Frame *wire.Frame
+}
+
 // LinkUp says that a link was made, or that a queue that dropped has drained.
 type LinkUp struct{ Peer int }
 
@@ -49,6 +64,8 @@ func (Received) input()  {}
 func (Invalid) input()   {}
 func (Synced) input()    {}
 func (Rooted) input()    {}
+func (Installed) input() {}
+func (Lied) input()      {}
 func (LinkUp) input()    {}
 func (DiskStall) input() {}
 func (Flush) input()     {}
@@ -90,9 +107,12 @@ type Effects struct {
 	Roots   []Seq     // root wanted of the state after this slot, which is the last executed
 	Refused []Refusal
 	Stable  *Stable // newest stable certificate, if it changed
-	Events  []Event
-	Wake    bool   // a Clock is wanted at the next tick; false: silence
-	Halt    Reason // the replica has stopped for good: end the process
+	// Transfer is the state that this replica needs: fetch it, install it and
+	// say so. One of an earlier Step may be finished instead.
+	Transfer *Stable
+	Events   []Event
+	Wake     bool   // a Clock is wanted at the next tick; false: silence
+	Halt     Reason // the replica has stopped for good: end the process
 }
 
 // Reset empties e for reuse.

@@ -20,11 +20,12 @@ const (
 	EventHalted                     // the replica stopped; Reason why
 	EventRelayed                    // a pending request was sent to all at half its time
 	EventReplayed                   // Seq was executed on f+1 equal claims
+	EventInstalled                  // the state after Seq was fetched from others
 	eventEnd
 )
 
 var eventNames = [eventEnd]string{"ignored", "left", "entered", "prepared", "committed", "stable",
-	"evidence", "joined", "behind", "halted", "relayed", "replayed"}
+	"evidence", "joined", "behind", "halted", "relayed", "replayed", "installed"}
 
 // String is the event's name.
 func (k EventKind) String() string { return eventNames[k] }
@@ -61,6 +62,7 @@ const (
 	ReasonAmnesia             // own votes exist that the log here does not know
 	ReasonFaults              // more than f replicas are faulty
 	ReasonTime                // a batch's time is too far from this replica's clock
+	ReasonState               // an answer that does not belong to the state asked for
 	reasonEnd
 )
 
@@ -69,7 +71,8 @@ var reasonNames = [reasonEnd]string{"", "old view", "outside the window", "dupli
 	"request timed out", "new view timed out", "f+1 replicas are in higher views", "primary abdicated",
 	"primary restarted", "clean stop", "disk stalls", "equivocation", "invalid batch",
 	"invalid new-view", "two view-changes for one view", "checkpoint differs from the stable one",
-	"reply differs from f+1 others", "invalid signature", "amnesia", "more than f faults", "time too far from this clock"}
+	"reply differs from f+1 others", "invalid signature", "amnesia", "more than f faults", "time too far from this clock",
+	"answer does not belong to the state asked for"}
 
 // String is the reason in words.
 func (r Reason) String() string {

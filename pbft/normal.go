@@ -301,7 +301,7 @@ func (r *Replica) decided(seq Seq) (d wire.Digest, source int, ok bool) {
 
 // execute hands committed batches to the host, in order and without gap.
 func (r *Replica) execute() {
-	for {
+	for !r.behind { // else the rows are being replaced
 		seq := r.ordered + 1
 		d, source, ok := r.decided(seq)
 		if !ok {

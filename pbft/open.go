@@ -77,6 +77,10 @@ func decodeBody(c *Config, r *wire.Reader, f *wire.Frame) any {
 		return &Fetch{Digests: decodeDigests(r, MaxFetch)}
 	case KindProbe:
 		return &Probe{Nonce: r.U64()}
+	case KindStateFetch:
+		return decodeStateFetch(r)
+	case KindStateBlob:
+		return decodeStateBlob(r)
 	default:
 		return decodeReport(r)
 	}

@@ -32,6 +32,8 @@ type Replica struct {
 	agreed  int64 // agreed time at ordered
 	history wire.Digest
 
+	kept Seq // executed slots that the archive keeps at most
+
 	slots []slot // ring of L, by Seq mod L; (low, low+L] are in use
 	fixed Seq    // slots up to this one were chosen by the NewView of view
 
@@ -135,13 +137,17 @@ type Options struct {
 	Signer  auth.Signer
 	Judge   Judge
 	Counter uint64 // differs at every start, never 0: the log's boot number
+	Archive Seq    // executed slots kept at most for replicas that lag; 0: 16 L
 }
 
 // newReplica makes a replica in the state of its genesis record.
 func newReplica(o Options) *Replica {
 	r := &Replica{cfg: o.Config, p: o.Config.Params, n: o.Config.Size(), self: o.Self, sign: o.Signer, judge: o.Judge,
 		active: true, joining: true, counter: o.Counter, next: 1, timeout: o.Config.Params.ViewTimeout,
-		statusGap: o.Config.Params.StatusMin}
+		statusGap: o.Config.Params.StatusMin, kept: o.Archive}
+	if r.kept == 0 {
+		r.kept = 16 * r.p.Log
+	}
 	if !r.n.Valid() || r.self < 0 || r.self >= int(r.n) || r.p.Log < 2*r.p.Interval || r.p.Window > r.p.Log {
 		panic("pbft: impossible configuration")
 	}
@@ -173,6 +179,10 @@ func (r *Replica) Step(in Input, out *Effects) {
 		r.onSynced(in.Records)
 	case Rooted:
 		r.onRooted(in.Checkpoint)
+	case Installed:
+		r.onInstalled(in)
+	case Lied:
+		r.accuse(in.Peer, ReasonState, in.Frame, nil)
 	case LinkUp:
 		r.ask(in.Peer)
 	case DiskStall:
@@ -347,7 +357,7 @@ func (r *Replica) Report(nonce uint64) *Report {
 	p := &Report{Nonce: nonce, View: r.view, Active: r.active, Stable: r.stable.seq(), Executed: r.ordered, Evidence: r.evidence}
 	switch {
 	case r.behind:
-		p.State = "repairing: needs state transfer"
+		p.State = "repairing: fetches the state from others"
 	case r.joining:
 		p.State = "joining: waits for the status of a quorum"
 	case r.offClock != 0:

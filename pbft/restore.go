@@ -188,6 +188,7 @@ type Applied struct {
 	Seq     Seq
 	Time    int64 // agreed time at Seq
 	History wire.Digest
+	Partial bool // another state was being installed over it
 }
 
 // Replica makes the replica. clean says that the log's last record was
@@ -224,7 +225,10 @@ func (s *Restore) Replica(o Options, applied Applied, clean bool, out *Effects) 
 	}
 	r.logMark()
 	r.eff.Sync = true
-	s.replay(r)
+	if r.behind = applied.Partial; !r.behind {
+		s.replay(r)
+	}
+	r.transfer()
 	r.next = max(r.next, r.ordered+1, r.low+1)
 	r.resendWait = 4 * r.p.StatusMin
 	r.statusAt = r.now + r.p.StatusMin
@@ -301,7 +305,7 @@ func (s *Restore) replay(r *Replica) {
 		}
 		r.deliver(seq, s.executed[seq], b)
 	}
-	r.store.archive.trim(r.low, &r.p)
+	r.store.archive.trim(r.low, r.kept, &r.p)
 }
 
 // batch returns the whole batch that the log says was executed at seq, or nil.

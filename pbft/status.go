@@ -48,7 +48,6 @@ func (r *Replica) onStatus(from int, s *Status) {
 	before := r.ordered
 	r.execute()
 	if r.ordered > before {
-		r.behind = false
 		if r.provablyBehind() {
 			r.ask(ToAll)
 		}
@@ -221,8 +220,7 @@ func (r *Replica) witnessed() Seq {
 }
 
 // checkBehind finds out that f+1 equal claims of the next slot do not come,
-// though all but f others have answered: only a state transfer helps. If a
-// claim comes after all, it is over.
+// though all but f others have answered: only a state transfer helps.
 func (r *Replica) checkBehind() {
 	if r.behind || r.stable.seq() <= r.ordered {
 		return
@@ -239,5 +237,6 @@ func (r *Replica) checkBehind() {
 	if able < r.n.Weak() && gone > 0 && able+gone >= int(r.n)-1-r.n.F() {
 		r.behind = true
 		r.event(Event{Kind: EventBehind, Peer: -1, Seq: r.stable.seq()})
+		r.transfer()
 	}
 }

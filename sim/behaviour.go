@@ -18,7 +18,7 @@ func Behaviours() []string { return []string{"mute", "lie", "equivocate"} }
 //
 //	mute        sends nothing
 //	lie         false results in replies, false roots in checkpoints, false
-//	            content in answers to fetches; votes otherwise
+//	            content and false states in answers to fetches; votes otherwise
 //	equivocate  as primary two batches a slot to two halves, as backup
 //	            different prepares to different replicas, all validly signed
 //
@@ -93,6 +93,8 @@ func (a *liar) ToReplica(id int, f *wire.Frame) {
 		f = a.signed(f, flipped(f.Body, checkpointRoot))
 	case kind == pbft.KindBatch && !a.leads:
 		f = wire.Encode(f.Header, flipped(f.Body, batchTime))
+	case a.own(f, pbft.KindStateBlob):
+		f = wire.Encode(f.Header, flipped(f.Body, len(f.Body)-1))
 	case kind == pbft.KindRequest: // its signature no longer fits
 		f = wire.EncodeSigned(f.Header, flipped(f.Body, len(f.Body)-1), a.signer.Sign)
 	}

@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"maps"
 	"slices"
@@ -21,7 +20,7 @@ type checker struct {
 	tokens    map[string]int // operation's bytes → index in history
 	places    map[string]place
 	committed []wire.Digest          // by seq
-	states    []string               // the group's record by seq, as first written
+	states    []state                // by seq, as first written
 	roots     map[uint64]wire.Digest // by seq, as first signed
 	votes     map[ballot][32]byte
 	last      *wire.Frame // looked at already
@@ -82,26 +81,36 @@ func (k *checker) executed(n *node, call machine.Call, nth int, result []byte) {
 	}
 }
 
-// step checks the state after a slot: every correct replica, in every life,
-// has the same after it (I1, I4). state is the group's record, which
-// holds the chain of batches, and the digest of the slot's writes.
-func (k *checker) step(n *node, seq uint64, state []byte) {
+// step checks the state after a slot: every correct replica, in every life, has
+// the same after it (I1, I4). record is the group's, which holds the chain of
+// batches; writes is the digest of the slot's writes, unless the state was
+// installed in parts.
+func (k *checker) step(n *node, seq uint64, record, writes []byte, installed bool) {
 	k.w.logf("  %d/%d executed %d", n.id, n.boot, seq)
 	for len(k.states) <= int(seq) {
-		k.states = append(k.states, "")
+		k.states = append(k.states, state{})
 	}
-	switch k.states[seq] {
-	case "":
-		k.states[seq] = string(state)
-	case string(state):
-	default:
+	have := &k.states[seq]
+	if have.record == "" {
+		have.record = string(record)
+	}
+	if have.writes == "" && !installed {
+		have.writes = string(writes)
+	}
+	switch {
+	case have.record != string(record):
 		what := "I4"
-		if !bytes.Equal([]byte(k.states[seq])[:48], state[:48]) {
+		if have.record[:48] != string(record[:48]) {
 			what = "I1"
 		}
 		k.w.violate(n, what, "two states after slot "+strconv.Itoa(int(seq)))
+	case have.writes != string(writes) && !installed:
+		k.w.violate(n, "I4", "two results of slot "+strconv.Itoa(int(seq)))
 	}
 }
+
+// state is the group's record after a slot, and the digest of what the slot wrote.
+type state struct{ record, writes string }
 
 // event checks what a replica says of itself.
 func (k *checker) event(n *node, e pbft.Event) {
@@ -136,7 +145,7 @@ func (k *checker) event(n *node, e pbft.Event) {
 		}
 	case pbft.EventLeft:
 		w.mark("left: " + e.Reason.String())
-	case pbft.EventBehind, pbft.EventRelayed:
+	case pbft.EventBehind, pbft.EventRelayed, pbft.EventInstalled:
 		w.mark(e.Kind.String())
 	}
 }
@@ -274,8 +283,7 @@ func (k *checker) finish() {
 		}
 		r := n.host.Report()
 		if r.State != "" {
-			w.result.Behind++
-			continue
+			w.violate(n, "I9", "at the end it "+r.State)
 		}
 		if uint64(r.Executed) != top {
 			w.violate(n, "I9", "stands at "+strconv.Itoa(int(r.Executed))+", others at "+strconv.Itoa(int(top)))

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"slices"
 
@@ -44,6 +45,7 @@ type node struct {
 	nth     int // operation within the slot being executed
 	state   []byte
 	digest  digester // of the writes since the last commit
+	partial bool     // a state is being installed
 	queue   []func() // what its host wants done beside it
 }
 
@@ -95,9 +97,11 @@ func (n *node) start(create bool) {
 			return
 		}
 	}
+	record, ok := n.rows.Get(binary.BigEndian.AppendUint64([]byte{0}, w.cfg.Group))
+	n.partial = ok && record[len(record)-1] == 1
 	o := host.Options{Config: w.cfg, Self: n.id, Signer: w.signers[n.id], Verifier: w.verifier, Machine: n, Log: n.disk,
 		Store: store{n.rows, n}, Outbox: n.outbox(), Allowed: w.allowed, Event: n.event, Sessions: w.plan.sessions,
-		Beside: n.beside, Journal: w.plan.journal}
+		Beside: n.beside, Journal: w.plan.journal, Archive: w.plan.archive}
 	rec := host.Recovery{Clean: create || log.Closed(), Boot: log.Boot(), Next: log.Next(),
 		Records: func(yield func([]byte) error) error {
 			for _, record := range records {
@@ -166,6 +170,9 @@ func (n *node) after() {
 	if n.want && n.syncing < 0 {
 		n.sync()
 	}
+	if n.host.NeedsFlush() {
+		n.flushLater()
+	}
 	if n.host.Wakes() && !n.ticking {
 		n.ticking = true
 		n.w.later(tick-n.local()%tick+1, event{kind: evTick, to: int32(n.slot), gen: n.boot})
@@ -190,6 +197,21 @@ func (n *node) besideLater() {
 			n.besideLater()
 		}
 		n.round(n.host.Ran)
+	})
+}
+
+// flushLater makes the rows durable after a while.
+func (n *node) flushLater() {
+	boot := n.boot
+	n.w.call(micros(n.w.c.Scale(100, 50_000)), func() {
+		if !n.up || n.boot != boot {
+			return
+		}
+		flushed, err := n.rows.Flush()
+		if err != nil {
+			panic("sim: flush: " + err.Error())
+		}
+		n.round(func() { n.host.Flushed(flushed) })
 	})
 }
 
@@ -380,11 +402,15 @@ func (s store) Delete(key []byte) {
 
 // Commit implements host.Store.
 func (s store) Commit(applied uint64) {
+	n := s.n
 	s.Store.Commit(applied)
-	if s.n.correct() && len(s.n.state) > 0 {
-		s.n.w.check.step(s.n, applied, s.n.digest.Sum(s.n.state))
+	if last := len(n.state) - 1; last >= 0 { // which ends with the mark of a state being installed
+		if n.correct() && n.state[last] == 0 {
+			n.w.check.step(n, applied, n.state, n.digest.Sum(nil), n.partial)
+		}
+		n.partial = n.state[last] == 1
 	}
-	s.n.state, s.n.digest = s.n.state[:0], sha256.New()
+	n.state, n.digest = n.state[:0], sha256.New()
 }
 
 // sender is the outbox of a host: the network.

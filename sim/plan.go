@@ -31,6 +31,7 @@ type plan struct {
 	pebble   bool
 	segment  int64
 	journal  int // bytes after which the trees are saved
+	archive  pbft.Seq
 
 	clients int
 	keys    int
@@ -83,6 +84,7 @@ func draw(c *Chooser, o Options) plan {
 	p.drawParams(c)
 	p.real, p.pebble = c.Chance(1, 10), c.Chance(1, 10)
 	p.segment = int64(16<<10) << c.Choose(4)
+	p.archive = pbft.Seq(c.Scale(1, int(16*p.params.Log)))
 	p.journal, p.lag = c.Scale(200, 100_000), c.Scale(10, 300_000)
 	p.clients, p.keys, p.depth = c.Between(2, 6), c.Between(1, 4), c.Between(1, 3)
 	p.think, p.patient = c.Between(1, 6)*c.Scale(1000, 80_000), c.Choose(9)
@@ -90,9 +92,7 @@ func draw(c *Chooser, o Options) plan {
 	p.jitter, p.fifo = p.delay*c.Choose(4)/2+50, c.Chance(1, 2)
 	p.grain, p.disk = c.Scale(10, 300), c.Scale(100, 3000)
 	p.skew, p.drift = c.Choose(300), c.Choose(200)
-	// Who is away for more than L slots needs a state transfer: be rarely so long.
-	slot := (p.think/2 + 10*p.delay + 2*p.disk) / (p.clients * p.depth)
-	p.away = max(100, min(3000, int(p.params.Log)*slot*8/10/1000))
+	p.away = c.Scale(100, 4000)
 	p.messages, p.horizon = c.Between(6000, 16_000), micros(c.Between(10_000, 30_000))*millisecond
 	p.drawFaults(c, o)
 	p.drawByzantine(c, o)

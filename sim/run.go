@@ -71,48 +71,16 @@ func (w *World) advance() {
 			w.logf("quiet")
 		} else if w.now > w.healedAt+healBound {
 			w.tell()
-			if w.crippled() {
-				return
-			}
 			w.violate(nil, "I9", w.stuck())
 		}
 	case quiet:
 		if w.now > w.healedAt+quietBound {
-			if w.result.Byzantine == 0 && !w.repairing() {
+			if w.result.Byzantine == 0 {
 				w.violate(nil, "I10", "an idle group is not silent")
 			}
 			w.silent()
 		}
 	}
-}
-
-// repairing reports whether a correct replica waits for a state transfer.
-func (w *World) repairing() bool {
-	for _, n := range w.nodes {
-		if n.correct() && n.up && n.host.Report().State != "" {
-			return true
-		}
-	}
-	return false
-}
-
-// crippled ends a run in which fewer than q correct replicas are left that do
-// not wait for a state transfer: nothing can be demanded of them. It is counted.
-func (w *World) crippled() bool {
-	well := 0
-	for _, n := range w.nodes {
-		if n.correct() && n.up && n.host.Report().State == "" {
-			well++
-		}
-	}
-	if well >= w.cfg.Size().Quorum() {
-		return false
-	}
-	w.mark("crippled for want of a state transfer")
-	w.result.Behind += w.cfg.Size().Quorum() - well
-	w.check.linearizable()
-	w.phase = over
-	return true
 }
 
 // tell logs where everyone stands.
@@ -168,6 +136,9 @@ func (w *World) heal() {
 // end closes the files and tells the result.
 func (w *World) end() Result {
 	for _, n := range w.nodes {
+		if n.host != nil {
+			n.host.Close()
+		}
 		if n.rows != nil {
 			n.rows.Close()
 		}
