@@ -68,18 +68,19 @@
 //     slot, not for each checkpoint, if there are checkpoints that one replica
 //     makes and another does not. The same changes in other batches make another
 //     shape.
-//   - Before it forgets a tree, it writes what Delta calls fresh; a crash amid
-//     this costs nothing, since the older root is whole and the same changes
-//     make the same nodes.
+//   - It writes what Delta calls fresh before it names the new root. If not all
+//     in one atomic batch, it notes beforehand which of them the store lacks,
+//     and deletes these after a crash: the next root may be that of another
+//     slot, and then no list names them.
 //   - It deletes what Delta calls stale when no older root is needed, and never
 //     what became fresh in the meantime: a digest comes back when rows do. So
-//     each fresh digest is taken off all lists of what is to be deleted, in the
-//     batch that writes the node.
+//     whatever Delta calls fresh is taken off all lists of what is to be
+//     deleted, in the batch that names the new root.
 //   - A transfer passes over what the store holds. So nothing is deleted while
 //     one runs, and at its end Delta from the local tree to the new one tells
 //     what is fresh, also of that which was there. What a transfer saved and
-//     Delta then does not call fresh, because it was given up for another root,
-//     is to be deleted; no list names it.
+//     Delta, of a local tree that is whole, does not call fresh, is left over
+//     from a root that was given up: it is deleted, for no list names it.
 //
 // # Concurrency
 //

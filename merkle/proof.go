@@ -29,9 +29,10 @@ import (
 //
 // With a limit above zero, in bytes, a proof that would be longer is cut behind
 // the last row with which it is not: it is then a proof up to that row. It shows
-// one row of the interval, if there is one, though it be longer. The proof up
-// to a row is that of the interval that ends with this row; so who wants fewer
-// rows asks for a shorter interval. The error is a *LostError.
+// one row of the interval, if there is one, though it be longer: then it has at
+// most three rows, and two separators and 400 bytes a level. The proof up to a
+// row is that of the interval that ends with this row; so who wants fewer rows
+// asks for a shorter interval. The error is a *LostError.
 func (t *Tree) Prove(lo, hi []byte, limit int) ([]byte, error) {
 	t.Root()
 	if t.root.node == nil || !below(lo, hi) {

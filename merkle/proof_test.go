@@ -225,7 +225,7 @@ func TestOtherProofs(t *testing.T) {
 	}
 	tree, m := mustApply(t, New(), changes), model(nil).apply(changes)
 	var bounds [][]byte
-	for i := 0; i < 181; i += 23 {
+	for _, i := range []int{0, 2, 86, 88, 89, 90, 92, 178} { // a leaf begins at 90
 		bounds = append(bounds, []byte{byte(i)}, []byte{byte(i), 0}, []byte{byte(i), 1})
 	}
 	accepted, truths := 0, 0
