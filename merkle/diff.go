@@ -12,9 +12,11 @@ import (
 // in the order of keys; raw is valid only during the call. Only nodes that
 // differ are walked, and no leaf of old is loaded.
 //
-// A node may come back: if stale for one step and fresh for a later one, it
+// No node is both fresh and stale in one step, and none that new has is stale.
+// But a node may come back: if stale for one step and fresh for a later one, it
 // must not be deleted. So who keeps lists of nodes to delete takes off them
-// what becomes fresh again. The error is a *LostError.
+// what becomes fresh again: see the package comment. Memory grows with the
+// number of nodes that differ. The error is a *LostError.
 func Delta(old, new *Tree, fresh func(digest wire.Digest, raw []byte), stale func(digest wire.Digest)) error {
 	var w wire.Writer
 	return unshared(old, new, func(gone, come []stand) error {

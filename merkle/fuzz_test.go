@@ -2,7 +2,6 @@ package merkle
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"errors"
 	"runtime"
 	"testing"
@@ -89,7 +88,7 @@ func checkNodeBytes(t *testing.T, raw []byte) {
 		t.Fatalf("%x decodes, but encodes to %x", raw, encoded(n))
 	}
 	for _, p := range []place{{root: true}, {lo: []byte("k")}, {hi: []byte("k"), rows: 3}, {level: 1, lo: []byte("k"), hi: []byte("kk")}} {
-		p.digest = sha256.Sum256(raw)
+		p.digest = newHasher().whole(n)
 		if _, err := p.open(raw); err != nil && p.root {
 			t.Fatal("what decodes cannot be a root")
 		}
@@ -114,14 +113,15 @@ func FuzzNode(f *testing.F) {
 	})
 }
 
-// FuzzProof takes the first node of the proof as the root, so that changes of
-// it are not refused at once. What verifies is what would be proven.
+// FuzzProof checks proofs against the root that they lead to, so that changes
+// are not refused at once, and against those of two trees: what verifies there
+// is what would be proven.
 func FuzzProof(f *testing.F) {
 	tree := mustApply(f, New(), numbered(0, 200, 1))
 	deep := mustApply(f, New(), numbered(0, 4000, 1))
 	for _, proof := range [][]byte{
 		mustProve(f, tree, number(50), number(51), 0),
-		mustProve(f, tree, number(50), number(150), 30),
+		mustProve(f, tree, number(50), number(150), 1000),
 		mustProve(f, mustApply(f, New(), numbered(7, 12, 1)), number(50), nil, 0),
 		mustProve(f, deep, number(50), number(150), 0),
 	} {
@@ -129,12 +129,31 @@ func FuzzProof(f *testing.F) {
 	}
 	f.Add([]byte(nil), []byte(nil), []byte(nil))
 	f.Add([]byte(nil), []byte(nil), mustProve(f, tree, nil, nil, 1))
+	f.Add(number(7), number(7), mustProve(f, tree, number(7), number(9), 0))
+	f.Add(number(7), number(8), mustProve(f, tree, number(6), number(9), 0))
+	f.Add(number(7), append(number(7), 1), mustProve(f, tree, number(7), append(number(7), 1), 0))
+	f.Add(append(number(7), 0), append(number(7), 1), mustProve(f, tree, append(number(7), 0), append(number(7), 1), 0))
+	f.Add(number(9000), []byte(nil), mustProve(f, tree, number(9000), nil, 0))
 	f.Add([]byte{2}, []byte{1}, []byte{})
+	f.Add([]byte{1}, []byte{2}, []byte{maxLevel + 1, 4, 1, 2})
 	runs := 0
 	f.Fuzz(func(t *testing.T, lo, hi, proof []byte) {
-		r := wire.NewReader(proof)
-		root := wire.Digest(sha256.Sum256(r.Bytes(MaxNode)))
+		v := verifier{r: wire.NewReader(proof), h: newHasher()}
+		root := v.node(min(v.r.U8(), maxLevel), true, true, true)
 		checkProofBytes(t, root, lo, hi, proof)
+		for _, tree := range []*Tree{tree, deep} {
+			rows, complete, err := Verify(tree.Root(), lo, hi, proof)
+			if err == nil {
+				end := hi
+				if !complete {
+					_, end = point(rows[len(rows)-1].Key)
+				}
+				sameRows(t, rows, rowsOf(t, tree, lo, end))
+				if again := mustProve(t, tree, lo, end, 0); !bytes.Equal(again, proof) {
+					t.Fatalf("%x verifies, but is not the proof", proof)
+				}
+			}
+		}
 		if runs++; runs%measured != 1 {
 			return
 		}
@@ -152,29 +171,13 @@ func checkProofBytes(t *testing.T, root wire.Digest, lo, hi, proof []byte) {
 		}
 		return
 	}
+	if !complete && len(rows) == 0 {
+		t.Fatal("an answer that says nothing")
+	}
 	for i, row := range rows {
 		if bytes.Compare(row.Key, lo) < 0 || !below(row.Key, hi) || i > 0 && bytes.Compare(rows[i-1].Key, row.Key) >= 0 {
 			t.Fatal("rows outside the interval or out of order")
 		}
-	}
-	if len(proof) == 0 {
-		return
-	}
-	nodes := memory{}
-	for r := wire.NewReader(proof); r.Left() > 0; {
-		raw := r.Bytes(MaxNode)
-		nodes[sha256.Sum256(raw)] = raw
-	}
-	tree, err := Open(root, nodes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	limit := 0
-	if !complete {
-		limit = len(rows)
-	}
-	if again, err := tree.Prove(lo, hi, limit); err != nil || !bytes.Equal(again, proof) {
-		t.Fatalf("%x verifies, but is not the proof: %v", proof, err)
 	}
 }
 
@@ -189,7 +192,7 @@ func TestPlaces(t *testing.T) {
 	for bounds, sound := range map[[2]string]bool{
 		{"c", "mm"}: true, {"", "n"}: true, {"d", "n"}: false, {"e", "n"}: false, {"c", "m"}: false, {"c", "h"}: false,
 	} {
-		p := place{digest: sha256.Sum256(raw), level: 1, rows: 16, lo: []byte(bounds[0]), hi: []byte(bounds[1])}
+		p := place{digest: newHasher().whole(n), level: 1, rows: 16, lo: []byte(bounds[0]), hi: []byte(bounds[1])}
 		if _, err := p.open(raw); sound != (err == nil) {
 			t.Errorf("from %q to %q: %v", bounds[0], bounds[1], err)
 		}
@@ -200,7 +203,7 @@ func TestPlaces(t *testing.T) {
 func TestNodeBytes(t *testing.T) {
 	for _, n := range []*node{smallLeaf(), smallInner()} {
 		raw := encoded(n)
-		p := place{digest: sha256.Sum256(raw), root: true}
+		p := place{digest: newHasher().whole(n), root: true}
 		for i := range raw {
 			for bit := range 8 {
 				c := bytes.Clone(raw)

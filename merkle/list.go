@@ -2,7 +2,6 @@ package merkle
 
 import (
 	"crypto/sha256"
-	"math/bits"
 
 	"github.com/tagma-db/tagma/wire"
 )
@@ -70,10 +69,12 @@ func climb(r *wire.Reader, digest wire.Digest, at, n int) wire.Digest {
 	k := leftOf(n)
 	if at < k {
 		digest = climb(r, digest, at, k)
-		return pair(digest, r.Digest())
+		right := r.Digest()
+		return pair(&digest, &right)
 	}
 	digest = climb(r, digest, at-k, n-k)
-	return pair(r.Digest(), digest)
+	left := r.Digest()
+	return pair(&left, &digest)
 }
 
 func (l List) check() {
@@ -102,25 +103,14 @@ func (l List) hash(path *wire.Writer, i int) wire.Digest {
 	} else if i >= k && i < len(l) {
 		path.Raw(left[:])
 	}
-	return pair(left, right)
+	return pair(&left, &right)
 }
-
-// leftOf is the largest power of two below n, which is at least 2.
-func leftOf(n int) int { return 1 << (bits.Len(uint(n-1)) - 1) }
 
 func (item Item) hash() wire.Digest {
 	var w wire.Writer
 	header(&w, kindItem, 0, 0)
 	w.Bytes(item.Name)
 	w.Raw(item.Digest[:])
-	return sha256.Sum256(w.B)
-}
-
-func pair(left, right wire.Digest) wire.Digest {
-	var w wire.Writer
-	header(&w, kindPair, 0, 0)
-	w.Raw(left[:])
-	w.Raw(right[:])
 	return sha256.Sum256(w.B)
 }
 

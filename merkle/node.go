@@ -2,7 +2,6 @@ package merkle
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"sort"
 
 	"github.com/tagma-db/tagma/wire"
@@ -16,8 +15,8 @@ type Row struct {
 	Length uint64
 }
 
-// The first bytes of whatever this package hashes: they keep apart its kinds,
-// and its digests from those of frames.
+// The first bytes of whatever this package hashes or encodes: they keep apart
+// its kinds, and its digests from those of frames.
 var magic = [4]byte{'T', 'G', 'T', 1}
 
 const (
@@ -25,8 +24,10 @@ const (
 	kindLeaf
 	kindInner
 	kindItem // List
-	kindPair // List
+	kindPair
 	kindList // List
+	kindRow
+	kindChild
 
 	headerSize = len(magic) + 1 + 1 + 2
 )
@@ -100,11 +101,7 @@ func searchRow(rows []Row, key []byte) int {
 
 // encode appends the encoding of n, whose children's digests are set, to w.
 func (n *node) encode(w *wire.Writer) {
-	kind := uint8(kindInner)
-	if n.level == 0 {
-		kind = kindLeaf
-	}
-	header(w, kind, n.level, n.entries())
+	header(w, kindOf(n.level), n.level, n.entries())
 	for i := range n.rows {
 		row := &n.rows[i]
 		w.Bytes(row.Key)
@@ -119,6 +116,13 @@ func (n *node) encode(w *wire.Writer) {
 		w.Raw(digest[:])
 		w.U64(n.kids[i].rows)
 	}
+}
+
+func kindOf(level uint8) uint8 {
+	if level == 0 {
+		return kindLeaf
+	}
+	return kindInner
 }
 
 func header(w *wire.Writer, kind, level uint8, count int) {
@@ -208,14 +212,20 @@ type place struct {
 // open decodes what is said to be the node at p. The error is
 // wire.ErrMalformed: the digest is another, or a node that cannot stand there.
 func (p place) open(raw []byte) (*node, error) {
-	if len(raw) > MaxNode || sha256.Sum256(raw) != p.digest {
+	n, err := open(raw)
+	if err != nil || n.digest != p.digest || !p.fits(n) {
 		return nil, wire.ErrMalformed
 	}
+	return n, nil
+}
+
+// open decodes a node and hashes it.
+func open(raw []byte) (*node, error) {
 	n, err := decode(raw)
-	if err != nil || !p.fits(n) {
-		return nil, wire.ErrMalformed
+	if err != nil {
+		return nil, err
 	}
-	n.digest, n.hashed = p.digest, true
+	n.digest, n.hashed = newHasher().whole(n), true
 	return n, nil
 }
 

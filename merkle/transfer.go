@@ -1,7 +1,6 @@
 package merkle
 
 import (
-	"crypto/sha256"
 	"errors"
 	"slices"
 
@@ -17,7 +16,12 @@ var ErrUnwanted = errors.New("merkle: not a node that was asked for")
 // any time, also with another root, and what was saved counts.
 //
 // Low nodes are asked for first, so that at each level at most 48 times the
-// window are waiting.
+// window are waiting. A source can give a wanted node or nothing: what else it
+// sends changes nothing and costs the decoding of at most MaxNode bytes. Only
+// silence delays a transfer; so the caller counts time, not answers.
+//
+// A transfer belongs to one goroutine. It reads local, which must have its root
+// by now, and store; until it is done, nothing may be deleted from the store.
 type Transfer struct {
 	root   wire.Digest
 	local  *Tree
@@ -37,13 +41,42 @@ func NewTransfer(root wire.Digest, local *Tree, store Store, window int) *Transf
 	if root != emptyRoot && root != local.Root() {
 		t.rest[maxLevel] = []place{{digest: root, root: true}}
 	}
-	t.advance()
 	return t
 }
 
+const everything = int(^uint(0) >> 1)
+
+// Look looks in the store for at most so many nodes; what is there is passed
+// over. It reports whether nothing is left to look for until another node is
+// taken: after that Wanted returns at once. A transfer that begins again where
+// much was saved has much to look for, some ten microseconds a node; who must
+// not stall that long calls Look between other work.
+func (t *Transfer) Look(most int) (done bool) {
+	for ; len(t.asked) < t.window; most-- {
+		level := slices.IndexFunc(t.rest[:], func(list []place) bool { return len(list) > 0 })
+		if level < 0 {
+			return true
+		}
+		if most <= 0 {
+			return false
+		}
+		last := len(t.rest[level]) - 1
+		p := t.rest[level][last]
+		t.rest[level] = t.rest[level][:last]
+		if n, err := load(t.store, p); err == nil {
+			t.expand(p, n)
+		} else {
+			t.asked = append(t.asked, p)
+		}
+	}
+	return true
+}
+
 // Wanted are the digests of the nodes to ask for, the first asked for first.
-// They stay until they are taken. None: the transfer is done.
+// They stay until they are taken. None: the transfer is done. It calls Look for
+// all there is.
 func (t *Transfer) Wanted() []wire.Digest {
+	t.Look(everything)
 	out := make([]wire.Digest, len(t.asked))
 	for i, p := range t.asked {
 		out[i] = p.digest
@@ -57,58 +90,30 @@ func (t *Transfer) Wanted() []wire.Digest {
 // for and yet none: then the root is no root of a tree, and the transfer cannot
 // end.
 func (t *Transfer) Take(raw []byte) (wire.Digest, error) {
-	digest := wire.Digest{}
-	if len(raw) <= MaxNode {
-		digest = sha256.Sum256(raw)
+	n, err := open(raw)
+	if err != nil {
+		return wire.Digest{}, ErrUnwanted
 	}
-	i := slices.IndexFunc(t.asked, func(p place) bool { return p.digest == digest })
+	i := slices.IndexFunc(t.asked, func(p place) bool { return p.digest == n.digest })
 	if i < 0 {
 		return wire.Digest{}, ErrUnwanted
 	}
-	n, err := t.asked[i].open(raw)
-	if err != nil {
-		return wire.Digest{}, err
-	}
 	p := t.asked[i]
+	if !p.fits(n) {
+		return wire.Digest{}, wire.ErrMalformed
+	}
 	t.asked = slices.Delete(t.asked, i, i+1)
 	t.expand(p, n)
-	t.advance()
-	return digest, nil
+	return n.digest, nil
 }
 
 // Tree is the tree fetched, over the store. It panics before the transfer is
 // done; the error is a *LostError.
 func (t *Transfer) Tree() (*Tree, error) {
-	if len(t.asked) > 0 {
+	if len(t.Wanted()) > 0 {
 		panic("merkle: the transfer is not done")
 	}
 	return Open(t.root, t.store)
-}
-
-// advance fills the window. What is in the store is passed over at once.
-func (t *Transfer) advance() {
-	for len(t.asked) < t.window {
-		p, ok := t.next()
-		if !ok {
-			return
-		}
-		if n, err := load(t.store, p); err == nil {
-			t.expand(p, n)
-		} else {
-			t.asked = append(t.asked, p)
-		}
-	}
-}
-
-// next takes the next place to look for.
-func (t *Transfer) next() (p place, ok bool) {
-	for level, list := range t.rest {
-		if last := len(list) - 1; last >= 0 {
-			t.rest[level] = list[:last]
-			return list[last], true
-		}
-	}
-	return place{}, false
 }
 
 // expand adds the children of n, the first one last, but for those that are
@@ -128,15 +133,19 @@ func (t *Transfer) expand(p place, n *node) {
 	}
 }
 
+// maxHeld bounds what one node is compared with, should the local tree be far
+// larger than the one that is fetched.
+const maxHeld = 16 * maxEntries
+
 // digestsAt adds the digests of the nodes at a level that may hold keys from lo
-// on and below hi. Below a node that its store lost there are none: they will
-// be fetched.
+// on and below hi, up to maxHeld. Those left out are found in the store. Below
+// a node that its store lost there are none: they will be fetched.
 func (t *Tree) digestsAt(held map[wire.Digest]bool, n *node, p place, level uint8, lo, hi []byte) {
 	if n.level <= level {
 		return
 	}
 	first, end := n.between(lo, hi)
-	for i := first; i < end; i++ {
+	for i := first; i < end && len(held) < maxHeld; i++ {
 		if n.level == level+1 {
 			held[n.kids[i].sum()] = true
 		} else if k, q, err := t.child(n, p, i); err == nil {

@@ -147,12 +147,15 @@ func TestTransferEnds(t *testing.T) {
 			t.Fatal("there is something to fetch of what is held")
 		}
 	}
-	// The root of something that is no tree.
-	w := wire.Writer{}
-	(&node{level: 1, kids: []ref{{rows: 4, digest: wire.Digest{1}}, {sep: []byte{2}, rows: 0}}}).encode(&w)
-	bad := &Tree{root: ref{rows: 1, node: &node{level: 1, kids: []ref{{rows: 4, digest: wire.Digest{1}}, {sep: []byte{2}}}}}}
-	tr := NewTransfer(bad.Root(), New(), memory{}, 4)
-	if _, err := tr.Take(w.B); !errors.Is(err, wire.ErrMalformed) || len(tr.Wanted()) != 1 {
+	// The root of something that is no tree: a leaf has fewer rows than is said.
+	leaf := smallLeaf()
+	bad := &Tree{root: ref{rows: 9, node: &node{level: 1, kids: []ref{{rows: 5, node: leaf}, {sep: []byte{255, 1}, rows: 4, digest: wire.Digest{1}}}}}}
+	tr := NewTransfer(bad.Root(), New(), memory{}, 1)
+	tr.Wanted()
+	if _, err := tr.Take(encoded(bad.root.node)); err != nil || tr.Wanted()[0] != leaf.digest {
+		t.Fatal(err)
+	}
+	if _, err := tr.Take(encoded(leaf)); !errors.Is(err, wire.ErrMalformed) || len(tr.Wanted()) != 1 {
 		t.Fatalf("a root of no tree: %v", err)
 	}
 	defer func() {

@@ -93,8 +93,9 @@ func (t *Tree) Root() wire.Digest {
 		return emptyRoot
 	}
 	if !n.hashed {
-		var w wire.Writer
-		t.hash(n, &w)
+		h := newHasher()
+		t.hash(n, h)
+		t.stats.Bytes = h.bytes
 	}
 	return n.digest
 }
@@ -103,23 +104,20 @@ func (t *Tree) Root() wire.Digest {
 // nodes were all known.
 func (t *Tree) Stats() Stats { return t.stats }
 
-// hash computes the digests of n and below. w is room to encode in.
-func (t *Tree) hash(n *node, w *wire.Writer) {
+// hash computes the digests of n and below.
+func (t *Tree) hash(n *node, h *hasher) {
 	for i := range n.kids {
 		k := &n.kids[i]
 		if k.node == nil {
 			continue
 		}
 		if !k.node.hashed {
-			t.hash(k.node, w)
+			t.hash(k.node, h)
 		}
 		k.digest = k.node.digest
 	}
-	w.B = w.B[:0]
-	n.encode(w)
-	n.digest, n.hashed = sha256.Sum256(w.B), true
+	n.digest, n.hashed = h.whole(n), true
 	t.stats.Nodes++
-	t.stats.Bytes += len(w.B)
 }
 
 // Shed drops from memory the leaves that are new since the last tree that was
