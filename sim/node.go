@@ -402,11 +402,11 @@ func (s store) Delete(key []byte) {
 
 // Commit implements host.Store.
 func (s store) Commit(applied uint64) {
-	n := s.n
+	n, before := s.n, s.Applied()
 	s.Store.Commit(applied)
 	if last := len(n.state) - 1; last >= 0 { // which ends with the mark of a state being installed
 		if n.correct() && n.state[last] == 0 {
-			n.w.check.step(n, applied, n.state, n.digest.Sum(nil), n.partial)
+			n.w.check.step(n, applied, n.state, n.digest.Sum(nil), n.partial || applied != before+1)
 		}
 		n.partial = n.state[last] == 1
 	}
