@@ -46,6 +46,7 @@ type node struct {
 	state   []byte
 	digest  digester // of the writes since the last commit
 	partial bool     // a state is being installed
+	saved   bool     // the saved trees are replaced in the present step: with the record it is an installed state
 	queue   []func() // what its host wants done beside it
 }
 
@@ -386,8 +387,11 @@ func (s store) Set(key, value []byte) {
 	if len(key) == 9 && key[0] == 0 { // the group's own record
 		s.n.state = append(s.n.state[:0], value...)
 	}
-	if key[0] == 1 {
+	switch key[0] {
+	case 1:
 		s.n.digest.Write(slices.Concat(key, []byte{1}, value))
+	case 4:
+		s.n.saved = true
 	}
 	s.Store.Set(key, value)
 }
@@ -402,15 +406,15 @@ func (s store) Delete(key []byte) {
 
 // Commit implements host.Store.
 func (s store) Commit(applied uint64) {
-	n, before := s.n, s.Applied()
+	n := s.n
 	s.Store.Commit(applied)
 	if last := len(n.state) - 1; last >= 0 { // which ends with the mark of a state being installed
 		if n.correct() && n.state[last] == 0 {
-			n.w.check.step(n, applied, n.state, n.digest.Sum(nil), n.partial || applied != before+1)
+			n.w.check.step(n, applied, n.state, n.digest.Sum(nil), n.partial || n.saved)
 		}
 		n.partial = n.state[last] == 1
 	}
-	n.state, n.digest = n.state[:0], sha256.New()
+	n.state, n.digest, n.saved = n.state[:0], sha256.New(), false
 }
 
 // sender is the outbox of a host: the network.
