@@ -360,7 +360,7 @@ func (r *Replica) Report(nonce uint64) *Report {
 		p.State = "repairing: fetches the state from others"
 	case r.joining:
 		p.State = "joining: waits for the status of a quorum"
-	case r.offClock != 0:
+	case r.offClock > r.ordered:
 		p.State = "does not vote: its clock is not within the bound of the primary's"
 	}
 	return p
