@@ -68,6 +68,7 @@ type Host struct {
 	needSync  bool
 	halt      pbft.Reason
 	stable    pbft.Seq
+	readsLeft int // what reads may still cost in this round
 }
 
 // gate is sends that wait for a log position.
@@ -125,6 +126,7 @@ type Source struct {
 
 // Begin opens a round.
 func (h *Host) Begin(now pbft.Ticks, wall int64) {
+	h.readsLeft = maxReadCost
 	h.step(pbft.Clock{Now: now, Wall: wall})
 }
 
@@ -153,11 +155,15 @@ func (h *Host) Receive(from Source, f *wire.Frame) {
 	h.step(pbft.Received{From: from.Replica, Message: v})
 }
 
-// fromClient handles what a client may send: requests in its own name, and
-// probes. It reports whether the message goes on to the core.
+// fromClient handles what a client may send: requests in its own name, reads,
+// and probes. It reports whether the message goes on to the core.
 func (h *Host) fromClient(key auth.PublicKey, m *pbft.Message) bool {
 	if nonce, ok := m.Probe(); ok {
 		h.o.Outbox.ToClient(key, h.replica.Report(nonce).Frame(h.cfg, h.o.Self))
+		return false
+	}
+	if q, ok := m.Read(); ok {
+		h.step(pbft.Reading{Client: key, Read: q})
 		return false
 	}
 	q, ok := m.Request()
@@ -264,6 +270,9 @@ func (h *Host) apply() {
 	}
 	for _, r := range e.Refused {
 		h.reply(r.Request, pbft.Reply{Status: r.Status})
+	}
+	for i := range e.Reads {
+		h.answerRead(&e.Reads[i])
 	}
 	if e.Stable != nil {
 		h.stable = e.Stable.Seq

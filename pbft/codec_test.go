@@ -96,6 +96,8 @@ func (w *world) messages() []*wire.Frame {
 		w.plain(KindFetch, 3, (&Fetch{[]wire.Digest{{5}}}).encode()),
 		(&Probe{7}).Frame(w.cfg),
 		report.Frame(w.cfg, 3),
+		(&Read{Nonce: 7, Full: 2, Keyspace: []byte("default"), Op: []byte("op")}).Frame(w.cfg),
+		(&ReadAnswer{Nonce: 7, Seq: 6, Version: 5, Digest: ResultDigest([]byte("r")), Full: true, Result: []byte("r")}).Frame(w.cfg, 2),
 	}
 }
 
@@ -126,6 +128,10 @@ func encodeBody(w *world, m *Message) []byte {
 		return b.encode()
 	case *Probe:
 		return b.Frame(w.cfg).Body
+	case *Read:
+		return b.Frame(w.cfg).Body
+	case *ReadAnswer:
+		return b.Frame(w.cfg, m.Author()).Body
 	default:
 		return b.(*Report).Frame(w.cfg, m.Author()).Body
 	}

@@ -61,6 +61,7 @@ const (
 	ReasonAmnesia             // own votes exist that the log here does not know
 	ReasonFaults              // more than f replicas are faulty
 	ReasonTime                // a batch's time is too far from this replica's clock
+	ReasonUnreadable          // this replica's state is not to be read: it joins, stops or repairs
 	reasonEnd
 )
 
@@ -69,7 +70,8 @@ var reasonNames = [reasonEnd]string{"", "old view", "outside the window", "dupli
 	"request timed out", "new view timed out", "f+1 replicas are in higher views", "primary abdicated",
 	"primary restarted", "clean stop", "disk stalls", "equivocation", "invalid batch",
 	"invalid new-view", "two view-changes for one view", "checkpoint differs from the stable one",
-	"reply differs from f+1 others", "invalid signature", "amnesia", "more than f faults", "time too far from this clock"}
+	"reply differs from f+1 others", "invalid signature", "amnesia", "more than f faults", "time too far from this clock",
+	"state not readable"}
 
 // String is the reason in words.
 func (r Reason) String() string {

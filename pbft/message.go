@@ -26,11 +26,13 @@ const (
 	KindFetch
 	KindProbe
 	KindReport
+	KindRead
+	KindReadAnswer
 	kindEnd
 )
 
 var kindNames = [kindEnd]string{"", "request", "batch", "pre-prepare", "prepare", "commit", "reply",
-	"checkpoint", "view-change", "new-view", "status", "fetch", "probe", "report"}
+	"checkpoint", "view-change", "new-view", "status", "fetch", "probe", "report", "read", "read answer"}
 
 // String is the kind's name as docs/protocol.md spells it.
 func (k Kind) String() string {
@@ -43,7 +45,7 @@ func (k Kind) String() string {
 // Message is a decoded frame whose signatures nobody has checked yet.
 type Message struct {
 	Frame *wire.Frame
-	body  any // *Request, *Batch, *Vote, *Reply, *Checkpoint, *ViewChange, *NewView, *Status, *Fetch, *Probe or *Report
+	body  any // *Request, *Batch, *Vote, *Reply, *Checkpoint, *ViewChange, *NewView, *Status, *Fetch, *Probe, *Report, *Read or *ReadAnswer
 }
 
 // Kind is the message's kind.

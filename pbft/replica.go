@@ -35,6 +35,10 @@ type Replica struct {
 	slots []slot // ring of L, by Seq mod L; (low, low+L] are in use
 	fixed Seq    // slots up to this one were chosen by the NewView of view
 
+	// Unordered reads.
+	prepared Seq // highest slot of which a prepared certificate was ever held
+	reads    reads
+
 	// Durability.
 	appended  uint64  // records emitted
 	synced    uint64  // of which durable
@@ -151,6 +155,7 @@ func newReplica(o Options) *Replica {
 	r.votes = make([][]*Message, r.n)
 	r.pending = newPending(&r.p)
 	r.store = newStore()
+	r.reads.each = map[auth.PublicKey]share{}
 	r.answers.Add(r.self)
 	return r
 }
@@ -175,6 +180,8 @@ func (r *Replica) Step(in Input, out *Effects) {
 		r.onRooted(in.Checkpoint)
 	case LinkUp:
 		r.ask(in.Peer)
+	case Reading:
+		r.onRead(in)
 	case DiskStall:
 		if !r.stalled && r.isPrimary() && r.canVote() {
 			r.stalled = true
@@ -189,6 +196,7 @@ func (r *Replica) Step(in Input, out *Effects) {
 		}
 		r.stopped = true
 	}
+	r.serveReads()
 	out.Wake = r.armed()
 	r.eff = nil
 }
@@ -221,6 +229,8 @@ func (r *Replica) receive(from int, m Verified) {
 		r.onStatus(from, b)
 	case *Fetch:
 		r.onFetch(from, b)
+	case *Read:
+		r.event(Event{Kind: EventIgnored, Reason: ReasonRelayed, Peer: from, Of: KindRead})
 	}
 }
 
