@@ -17,7 +17,7 @@ func Behaviours() []string { return []string{"mute", "lie", "equivocate"} }
 // the simulator and demonstrations. They hold one key, that of replica self.
 //
 //	mute        sends nothing
-//	lie         false results in replies, false roots in checkpoints, false
+//	lie         false results in replies and answers to reads, false roots in checkpoints, false
 //	            content in answers to fetches; votes otherwise
 //	equivocate  as primary two batches a slot to two halves, as backup
 //	            different prepares to different replicas, all validly signed
@@ -103,6 +103,14 @@ func (a *liar) ToReplica(id int, f *wire.Frame) {
 func (a *liar) ToClient(key auth.PublicKey, f *wire.Frame) {
 	if m, err := pbft.Decode(a.cfg, f); err == nil {
 		if p, ok := m.Reply(); ok && p.Status == pbft.Done {
+			lie := *p
+			lie.Digest[0] ^= 0x5a
+			if p.Full && len(p.Result) > 0 {
+				lie.Result = flipped(p.Result, len(p.Result)-1)
+				lie.Digest = pbft.ResultDigest(lie.Result)
+			}
+			f = lie.Frame(a.cfg, a.self)
+		} else if p, ok := m.ReadAnswer(); ok && p.Kind == pbft.ReadRows {
 			lie := *p
 			lie.Digest[0] ^= 0x5a
 			if p.Full && len(p.Result) > 0 {
