@@ -11,12 +11,13 @@ import (
 // (maxVisits); one that comes after others have used it up is to come again.
 const maxReadCost = 1 << 18
 
-// answerRead answers one read from the state executed here (docs/protocol.md
+// answerRead answers a read from the state executed here (docs/protocol.md
 // section 10). It leaves no trace: no row, record or session.
 func (h *Host) answerRead(d *pbft.DueRead) {
-	a := pbft.ReadAnswer{Nonce: d.Read.Nonce, Kind: d.Kind}
-	if d.Kind == pbft.ReadRows {
-		h.readRows(d, &a)
+	a := pbft.ReadAnswer{Nonce: d.Read.Nonce}
+	if !d.Late {
+		a.Seq, a.Items = pbft.Seq(h.state.seq), make([]pbft.ReadItem, len(d.Read.Ops))
+		h.readAll(d, a.Items)
 	}
 	if h.o.Store.Err() != nil {
 		return // made from rows that could not be read (D6)
@@ -24,30 +25,49 @@ func (h *Host) answerRead(d *pbft.DueRead) {
 	h.o.Outbox.ToClient(d.Client, a.Frame(h.cfg, h.o.Self))
 }
 
-// readRows runs the operation and fills in the answer.
-func (h *Host) readRows(d *pbft.DueRead, a *pbft.ReadAnswer) {
+// readAll runs the operations and fills in what they saw. A result that finds
+// no room beside others is told by its digest.
+func (h *Host) readAll(d *pbft.DueRead, items []pbft.ReadItem) {
 	reader, ok := h.o.Machine.(machine.Reader)
-	if !ok || !h.o.Allowed(d.Client) { // the order says why
-		a.Kind = pbft.ReadRefused
+	if ok = ok && h.o.Allowed(d.Client); !ok { // the order says why
+		for i := range items {
+			items[i].Kind = pbft.ReadRefused
+		}
 		return
 	}
 	t := &tracked{store: h.o.Store}
 	rows := &readOnly{scoped: t.scope(d.Read.Keyspace, partMachine), left: &h.readsLeft}
-	first := h.readsLeft == maxReadCost
-	result, version, ok := reader.Read(rows, machine.Call{Keyspace: d.Read.Keyspace, Principal: d.Client, Op: d.Read.Op})
+	call := machine.Call{Keyspace: d.Read.Keyspace, Principal: d.Client}
+	all := d.Read.Full == h.o.Self || d.Read.Full == pbft.FullFromAll
+	room := pbft.MaxResult
+	for i, op := range d.Read.Ops {
+		x := &items[i]
+		call.Op = op
+		var result []byte
+		if result, x.Version, x.Kind = h.readOne(reader, rows, call); x.Kind != pbft.ReadRows {
+			continue
+		}
+		x.Digest = pbft.ResultDigest(result)
+		if x.Full = (all || len(result) <= pbft.ShortResult) && len(result) <= room; x.Full {
+			x.Result = result
+			room -= len(result)
+		}
+	}
+}
+
+func (h *Host) readOne(reader machine.Reader, rows *readOnly, call machine.Call) ([]byte, uint64, pbft.ReadKind) {
+	if h.readsLeft < 0 {
+		return nil, 0, pbft.ReadRetry
+	}
+	alone := h.readsLeft == maxReadCost
+	result, version, ok := reader.Read(rows, call)
 	switch {
-	case !ok, rows.wrote, len(result) > pbft.MaxResult-4, h.readsLeft < 0 && first:
-		a.Kind = pbft.ReadRefused
-		return
+	case !ok, rows.wrote, len(result) > pbft.MaxResult-4, h.readsLeft < 0 && alone:
+		return nil, 0, pbft.ReadRefused
 	case h.readsLeft < 0:
-		a.Kind = pbft.ReadRetry
-		return
+		return nil, 0, pbft.ReadRetry
 	}
-	a.Seq, a.Version, a.Digest = pbft.Seq(h.state.seq), version, pbft.ResultDigest(result)
-	a.Full = d.Read.Full == h.o.Self || d.Read.Full == pbft.FullFromAll || len(result) <= pbft.ShortResult
-	if a.Full {
-		a.Result = result
-	}
+	return result, version, pbft.ReadRows
 }
 
 // readOnly is rows that nobody can write, and of which no more can be seen

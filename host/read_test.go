@@ -35,24 +35,22 @@ func (peeker) Read(rows machine.Rows, call machine.Call) ([]byte, uint64, bool) 
 	return bytes.Clone(value), version, true
 }
 
-// peek sends reads in one round and returns the answers.
-func (l *lone) peek(ops ...string) []*pbft.ReadAnswer {
+// peek sends a read and returns what is said of its operations.
+func (l *lone) peek(ops ...string) []pbft.ReadItem {
 	l.t.Helper()
 	l.reads = nil
-	var frames [][]byte
+	q := pbft.Read{Full: 3, Keyspace: []byte("space")}
+	for _, op := range ops {
+		q.Ops = append(q.Ops, []byte(op))
+	}
 	l.now++
 	l.host.Begin(l.now, l.wall)
-	for i, op := range ops {
-		q := pbft.Read{Nonce: uint64(i), Full: 3, Keyspace: []byte("space"), Op: []byte(op)}
-		f := q.Frame(l.cfg)
-		frames = append(frames, f.Raw())
-		l.host.Receive(Source{Replica: pbft.FromClient, Client: l.client.Public()}, f)
-	}
+	l.host.Receive(Source{Replica: pbft.FromClient, Client: l.client.Public()}, q.Frame(l.cfg))
 	l.host.End()
-	if len(l.reads) != len(frames) {
-		l.t.Fatalf("%d answers to %d reads", len(l.reads), len(frames))
+	if len(l.reads) != 1 || len(l.reads[0].Items) != len(ops) {
+		l.t.Fatalf("%d answers to a read of %d operations", len(l.reads), len(ops))
 	}
-	return l.reads
+	return l.reads[0].Items
 }
 
 // A read sees what was executed and leaves nothing: no row, no record, no root,
@@ -72,7 +70,7 @@ func TestReadLeavesNothing(t *testing.T) {
 		if op == "get" || op == "scan" {
 			want = pbft.ReadRows
 		}
-		if a.Kind != want || want == pbft.ReadRows && (a.Seq != 1 || a.Version != 3 || !a.Full || a.Digest != pbft.ResultDigest(a.Result)) {
+		if a.Kind != want || want == pbft.ReadRows && (l.reads[0].Seq != 1 || a.Version != 3 || !a.Full || a.Digest != pbft.ResultDigest(a.Result)) {
 			t.Errorf("%s: %+v", op, a)
 		}
 		if op == "get" && string(a.Result) != "abc" {
@@ -130,7 +128,7 @@ func TestReadsOfARoundAreBounded(t *testing.T) {
 	for _, op := range []string{"scan", "back"} {
 		a := l.peek(op, op, "get")
 		if a[0].Kind != pbft.ReadRows || a[1].Kind != pbft.ReadRetry || a[2].Kind != pbft.ReadRetry {
-			t.Fatalf("I7: %v %v %v", a[0], a[1], a[2])
+			t.Fatalf("I7: %v %v %v", a[0].Kind, a[1].Kind, a[2].Kind)
 		}
 		if a := l.peek(op)[0]; a.Kind != pbft.ReadRows {
 			t.Fatalf("the next round: %+v", a)
@@ -138,7 +136,7 @@ func TestReadsOfARoundAreBounded(t *testing.T) {
 	}
 	l.rows.Set(append(bytes.Clone(prefix), "large"...), make([]byte, 64*maxReadCost/2))
 	if a := l.peek("scan", "get"); a[0].Kind != pbft.ReadRefused || a[1].Kind != pbft.ReadRetry {
-		t.Fatalf("I7: %v %v", a[0], a[1])
+		t.Fatalf("I7: %v %v", a[0].Kind, a[1].Kind)
 	}
 }
 
@@ -148,7 +146,7 @@ func TestNoReadFromRowsThatFailed(t *testing.T) {
 	l.machine = peeker{}
 	l.open(false)
 	l.host.o.Store = &failing{MemRows: l.rows, bad: true}
-	l.host.Receive(Source{Replica: pbft.FromClient, Client: l.client.Public()}, (&pbft.Read{Keyspace: []byte("space"), Op: []byte("get")}).Frame(l.cfg))
+	l.host.Receive(Source{Replica: pbft.FromClient, Client: l.client.Public()}, (&pbft.Read{Keyspace: []byte("space"), Ops: [][]byte{[]byte("get")}}).Frame(l.cfg))
 	if len(l.reads) != 0 {
 		t.Fatalf("I5: answered %+v", l.reads[0])
 	}

@@ -51,10 +51,9 @@ type Client struct {
 
 	// Unordered reads (reading.go).
 	unread []*reading // not sent yet; bounded by its callers
-	reads  []*reading // under way, at most maxReads
-	nonce  uint64     // nonces used
-	told   int        // who was to send the last result
-	missed []int      // by replica: reads decided since it last answered one
+	reads  []*reading // under way, at most maxUnderWay and MaxReads
+	asked  uint64     // questions, each of up to MaxReads reads
+	heard  []uint64   // by replica: the last question that it answered
 }
 
 type operation struct {
@@ -116,7 +115,7 @@ func (e *ClientEffects) Reset() {
 // time in milliseconds and eight random bytes.
 func NewClient(c *Config, p ClientParams, s auth.Signer, keyspace []byte, session SessionID) *Client {
 	return &Client{cfg: c, p: p, sign: s, keyspace: keyspace, session: session,
-		over: map[uint64]bool{}, suspect: make([]bool, len(c.Members)), missed: make([]int, len(c.Members))}
+		over: map[uint64]bool{}, suspect: make([]bool, len(c.Members)), heard: make([]uint64, len(c.Members))}
 }
 
 // Submit queues an operation; Flush sends it. token comes back in its

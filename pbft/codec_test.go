@@ -96,8 +96,9 @@ func (w *world) messages() []*wire.Frame {
 		w.plain(KindFetch, 3, (&Fetch{[]wire.Digest{{5}}}).encode()),
 		(&Probe{7}).Frame(w.cfg),
 		report.Frame(w.cfg, 3),
-		(&Read{Nonce: 7, Full: 2, Keyspace: []byte("default"), Op: []byte("op")}).Frame(w.cfg),
-		(&ReadAnswer{Nonce: 7, Seq: 6, Version: 5, Digest: ResultDigest([]byte("r")), Full: true, Result: []byte("r")}).Frame(w.cfg, 2),
+		(&Read{Nonce: 7, Full: 2, Keyspace: []byte("default"), Ops: [][]byte{[]byte("one"), []byte("two")}}).Frame(w.cfg),
+		(&ReadAnswer{Nonce: 7, Seq: 6, Items: []ReadItem{{Kind: ReadRefused},
+			{Version: 5, Digest: ResultDigest([]byte("r")), Full: true, Result: []byte("r")}}}).Frame(w.cfg, 2),
 	}
 }
 

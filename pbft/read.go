@@ -5,22 +5,25 @@ import (
 	"github.com/tagma-db/tagma/wire"
 )
 
-// Read asks one replica what an operation that writes nothing sees in the
-// state executed there (docs/protocol.md section 10). A client sends it to each
+// Read asks one replica what operations that write nothing see in the state
+// executed there (docs/protocol.md section 10). A client sends it to each
 // replica over that replica's own link; nobody relays it.
 type Read struct {
-	Nonce    uint64 // the answer carries it
-	Full     int    // replica that sends a long result; the others send its digest. FullFromAll: all send it
-	Keyspace []byte // 1 to MaxKeyspace bytes
-	Op       []byte // at most MaxOperation bytes
+	Nonce    uint64   // the answer carries it
+	Full     int      // replica that sends long results; the others send their digests. FullFromAll: all send them
+	Keyspace []byte   // 1 to MaxKeyspace bytes
+	Ops      [][]byte // 1 to MaxReads, each at most MaxOperation bytes, together MaxRequest
 }
 
-// FullFromAll in Read.Full asks every replica for the result.
-const FullFromAll = 1<<16 - 1
-
-// ShortResult is the size in bytes up to which a result is never replaced by
-// its digest.
-const ShortResult = 512
+const (
+	// FullFromAll in Read.Full asks every replica for the results.
+	FullFromAll = 1<<16 - 1
+	// MaxReads bounds the operations of one Read.
+	MaxReads = 64
+	// ShortResult is the size in bytes up to which a result is never replaced
+	// by its digest.
+	ShortResult = 512
+)
 
 // Frame encodes the read.
 func (q *Read) Frame(c *Config) *wire.Frame {
@@ -28,58 +31,93 @@ func (q *Read) Frame(c *Config) *wire.Frame {
 	w.U64(q.Nonce)
 	w.U16(uint16(q.Full))
 	w.Bytes(q.Keyspace)
-	w.Bytes(q.Op)
+	w.U16(uint16(len(q.Ops)))
+	for _, op := range q.Ops {
+		w.Bytes(op)
+	}
 	return wire.Encode(c.header(KindRead, wire.NoAuthor), w.B)
 }
 
 func decodeRead(r *wire.Reader) *Read {
-	q := &Read{Nonce: r.U64(), Full: int(r.U16()), Keyspace: r.Bytes(MaxKeyspace), Op: r.Bytes(MaxOperation)}
-	if len(q.Keyspace) == 0 {
+	q := &Read{Nonce: r.U64(), Full: int(r.U16()), Keyspace: r.Bytes(MaxKeyspace)}
+	n := r.Count(MaxReads, 4)
+	if len(q.Keyspace) == 0 || n == 0 || r.Left() > MaxRequest+4*n {
 		r.Fail()
+		return q
+	}
+	q.Ops = make([][]byte, n)
+	for i := range q.Ops {
+		q.Ops[i] = r.Bytes(MaxOperation)
 	}
 	return q
 }
 
-// ReadKind is what a ReadAnswer says.
+// ReadKind is what a replica says of one operation of a Read.
 type ReadKind uint8
 
-// Kinds of answers to a Read.
+// Kinds of answers.
 const (
 	ReadRows    ReadKind = iota // the result follows or is known by its digest
-	ReadRetry                   // not now: the state is not as far as it must be, or there is no room
+	ReadRetry                   // not now
 	ReadRefused                 // never without the order: it would write, or costs too much
 	readEnd
 )
 
-// ReadAnswer answers one Read. It is a vote: a client believes q equal ones.
+// ReadAnswer answers one Read. Each of its items is a vote: a client believes
+// q equal ones.
 type ReadAnswer struct {
-	Nonce   uint64
+	Nonce uint64
+	Seq   Seq        // slot up to which the state read was executed
+	Items []ReadItem // one for each operation, in order; none: not now, for any
+}
+
+// ReadItem answers one operation of a Read.
+type ReadItem struct {
 	Kind    ReadKind
-	Seq     Seq         // slot up to which the state read was executed
-	Version uint64      // the machine's own count of that state (machine.Reader)
+	Version uint64      // the machine's own count of the state read (machine.Reader)
 	Digest  wire.Digest // SHA-256 of the result, which does not contain the version
 	Full    bool        // the result follows
-	Result  []byte      // at most MaxResult bytes
+	Result  []byte      // at most MaxResult bytes, all of an answer together too
+	seq     Seq         // of its answer, once received
 }
+
+const minReadItem = 1 + 8 + 32 + 1 + 4
 
 // Frame encodes the answer as replica author.
 func (a *ReadAnswer) Frame(c *Config, author int) *wire.Frame {
-	w := wire.Writer{B: make([]byte, 0, 64+len(a.Result))}
+	size := 8 + 8 + 2
+	for i := range a.Items {
+		size += minReadItem + len(a.Items[i].Result)
+	}
+	w := wire.Writer{B: make([]byte, 0, size)}
 	w.U64(a.Nonce)
-	w.U8(uint8(a.Kind))
 	w.U64(uint64(a.Seq))
-	w.U64(a.Version)
-	w.Raw(a.Digest[:])
-	w.Bool(a.Full)
-	w.Bytes(a.Result)
+	w.U16(uint16(len(a.Items)))
+	for i := range a.Items {
+		x := &a.Items[i]
+		w.U8(uint8(x.Kind))
+		w.U64(x.Version)
+		w.Raw(x.Digest[:])
+		w.Bool(x.Full)
+		w.Bytes(x.Result)
+	}
 	return wire.Encode(c.header(KindReadAnswer, author), w.B)
 }
 
 func decodeReadAnswer(r *wire.Reader) *ReadAnswer {
-	a := &ReadAnswer{Nonce: r.U64(), Kind: ReadKind(r.U8()), Seq: Seq(r.U64()), Version: r.U64(), Digest: r.Digest(),
-		Full: r.Bool(), Result: r.Bytes(MaxResult)}
-	if a.Kind >= readEnd || a.Kind != ReadRows && a.Full || !a.Full && len(a.Result) != 0 {
-		r.Fail()
+	a := &ReadAnswer{Nonce: r.U64(), Seq: Seq(r.U64())}
+	n := r.Count(MaxReads, minReadItem)
+	if n == 0 {
+		return a
+	}
+	a.Items = make([]ReadItem, n)
+	for i := range a.Items {
+		x := &a.Items[i]
+		*x = ReadItem{Kind: ReadKind(r.U8()), Version: r.U64(), Digest: r.Digest(), Full: r.Bool(), Result: r.Bytes(MaxResult)}
+		if x.Kind >= readEnd || x.Kind != ReadRows && x.Full || !x.Full && len(x.Result) != 0 {
+			r.Fail()
+			return a
+		}
 	}
 	return a
 }
@@ -96,7 +134,7 @@ func (m *Message) ReadAnswer() (*ReadAnswer, bool) {
 	return a, ok
 }
 
-// Reading is the input that a client, known by its link, asks to read.
+// Reading is the input that a client, known by its link, sent a Read.
 type Reading struct {
 	Client auth.PublicKey
 	Read   *Read
@@ -104,11 +142,11 @@ type Reading struct {
 
 func (Reading) input() {}
 
-// DueRead is a read to answer now: ReadRows from the state that the Executes
-// of these Effects lead to, anything else as it stands.
+// DueRead is a read to answer now: from the state that the Executes of these
+// Effects lead to, or, if Late, with the word that it is to come again.
 type DueRead struct {
 	Reading
-	Kind ReadKind
+	Late bool
 }
 
 // reads are those that wait for execution to reach their barrier, by arrival,
@@ -127,7 +165,13 @@ type waitingRead struct {
 }
 
 // cost is the bytes that a waiting read counts for.
-func (q *Read) cost() int { return 128 + len(q.Keyspace) + len(q.Op) }
+func (q *Read) cost() int {
+	n := 128 + len(q.Keyspace)
+	for _, op := range q.Ops {
+		n += len(op) + 32
+	}
+	return n
+}
 
 // barrier is the slot up to which a read that arrives now must see the state:
 // the highest for which this replica ever held a prepared certificate, in any
@@ -150,13 +194,13 @@ func (r *Replica) onRead(in Reading) {
 	}
 	barrier := r.barrier()
 	if r.ordered >= barrier {
-		r.eff.Reads = append(r.eff.Reads, DueRead{in, ReadRows})
+		r.eff.Reads = append(r.eff.Reads, DueRead{in, false})
 		return
 	}
 	q, size, of := &r.reads, in.Read.cost(), r.reads.each[in.Client]
 	if len(q.waiting) >= r.p.PendingCount || q.size+size > r.p.PendingSize ||
 		of.count >= r.p.ClientCount || of.size+size > r.p.ClientSize {
-		r.eff.Reads = append(r.eff.Reads, DueRead{in, ReadRetry})
+		r.eff.Reads = append(r.eff.Reads, DueRead{in, true})
 		return
 	}
 	q.size += size
@@ -174,13 +218,11 @@ func (r *Replica) serveReads() {
 	n := 0
 	for ; n < len(q.waiting); n++ {
 		x := &q.waiting[n]
-		kind := ReadRows
-		if r.ordered < x.barrier {
-			if kind = ReadRetry; r.now-x.arrived < r.p.ViewTimeout {
-				break
-			}
+		late := r.ordered < x.barrier
+		if late && r.now-x.arrived < r.p.ViewTimeout {
+			break
 		}
-		r.eff.Reads = append(r.eff.Reads, DueRead{x.Reading, kind})
+		r.eff.Reads = append(r.eff.Reads, DueRead{x.Reading, late})
 		size, of := x.Read.cost(), q.each[x.Client]
 		q.size -= size
 		if of.count == 1 {

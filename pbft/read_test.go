@@ -9,7 +9,7 @@ import (
 // readOf hands replica r a read and returns what it is to answer at once.
 func readOf(r *Replica, client byte, op string) []DueRead {
 	var e Effects
-	r.Step(Reading{auth.PublicKey{client}, &Read{Nonce: 1, Keyspace: []byte("k"), Op: []byte(op)}}, &e)
+	r.Step(Reading{auth.PublicKey{client}, &Read{Nonce: 1, Keyspace: []byte("k"), Ops: [][]byte{[]byte(op)}}}, &e)
 	if len(e.Records)+len(e.Sends)+len(e.Eager) > 0 || e.Sync {
 		panic("I8: a read writes or says something")
 	}
@@ -24,7 +24,7 @@ func TestReadWaitsForCollectedSlots(t *testing.T) {
 	r := w.replica(1, nil)
 	var e Effects
 	r.Step(Clock{1, 1}, &e)
-	if got := readOf(r, 1, "x"); len(got) != 1 || got[0].Kind != ReadRows {
+	if got := readOf(r, 1, "x"); len(got) != 1 || got[0].Late {
 		t.Fatalf("the empty state is not read: %v", got)
 	}
 	for _, id := range []int{0, 2, 3} {
@@ -48,21 +48,21 @@ func TestWaitingReadsAreBounded(t *testing.T) {
 	r.prepared = 1 // and not executed
 	var e Effects
 	r.Step(Clock{1, 1}, &e)
-	kinds := func(client byte, ops ...string) (out []ReadKind) {
+	late := func(client byte, ops ...string) (out []bool) {
 		for _, op := range ops {
 			for _, d := range readOf(r, client, op) {
-				out = append(out, d.Kind)
+				out = append(out, d.Late)
 			}
 		}
 		return out
 	}
-	if got := kinds(1, "a", "b", "c", "d", "e"); len(got) != 1 || got[0] != ReadRetry {
+	if got := late(1, "a", "b", "c", "d", "e"); len(got) != 1 || !got[0] {
 		t.Fatalf("I7: the fifth read of one client: %v", got)
 	}
-	if got := kinds(2, string(make([]byte, 1900))); len(got) != 1 || got[0] != ReadRetry {
+	if got := late(2, string(make([]byte, 1900))); len(got) != 1 || !got[0] {
 		t.Fatalf("I7: a read above the client's bytes: %v", got)
 	}
-	if got := kinds(2, "f", "g", "h"); len(got) != 1 || got[0] != ReadRetry {
+	if got := late(2, "f", "g", "h"); len(got) != 1 || !got[0] {
 		t.Fatalf("I7: the seventh read: %v", got)
 	}
 	e.Reset()
@@ -72,7 +72,7 @@ func TestWaitingReadsAreBounded(t *testing.T) {
 	}
 	e.Reset()
 	r.Step(Clock{1 + p.ViewTimeout, 1}, &e)
-	if len(e.Reads) != 6 || e.Reads[0].Kind != ReadRetry || e.Wake {
+	if len(e.Reads) != 6 || !e.Reads[0].Late || e.Wake {
 		t.Fatalf("%d reads end, wake %v", len(e.Reads), e.Wake)
 	}
 	if len(r.reads.waiting)+len(r.reads.each)+r.reads.size != 0 {
@@ -94,7 +94,7 @@ func TestUnreadableStateIsNotRead(t *testing.T) {
 		readOf(r, 1, "waits")
 		spoil(r)
 		var e Effects
-		in := Reading{auth.PublicKey{1}, &Read{Keyspace: []byte("k")}}
+		in := Reading{auth.PublicKey{1}, &Read{Keyspace: []byte("k"), Ops: [][]byte{{1}}}}
 		r.Step(in, &e)
 		if len(e.Reads) != 0 || len(r.reads.waiting) != 0 || len(e.Events) != 1 || e.Events[0].Reason != ReasonUnreadable {
 			t.Errorf("%s: %d answers, %d wait, events %v", name, len(e.Reads), len(r.reads.waiting), e.Events)
@@ -107,7 +107,7 @@ func TestReadIsNotRelayed(t *testing.T) {
 	w := newWorld(4)
 	r := w.replica(1, nil)
 	var e Effects
-	r.Step(Received{2, w.msg(t, (&Read{Keyspace: []byte("k")}).Frame(w.cfg))}, &e)
+	r.Step(Received{2, w.msg(t, (&Read{Keyspace: []byte("k"), Ops: [][]byte{{1}}}).Frame(w.cfg))}, &e)
 	if len(e.Reads) != 0 || len(e.Events) != 1 || e.Events[0].Reason != ReasonRelayed {
 		t.Fatalf("%d answers, events %v", len(e.Reads), e.Events)
 	}
@@ -128,7 +128,8 @@ func (w *world) reader(op string, exact bool) (*Client, *ClientEffects, *Read) {
 }
 
 func rows(nonce uint64, seq Seq, version uint64, result string) *ReadAnswer {
-	return &ReadAnswer{Nonce: nonce, Seq: seq, Version: version, Digest: ResultDigest([]byte(result)), Full: true, Result: []byte(result)}
+	return &ReadAnswer{Nonce: nonce, Seq: seq, Items: []ReadItem{
+		{Version: version, Digest: ResultDigest([]byte(result)), Full: true, Result: []byte(result)}}}
 }
 
 // next is the read or request that the client sent last.
@@ -193,7 +194,7 @@ func TestReadIsAskedTwiceThenOrdered(t *testing.T) {
 	if len(e.Sends) != 0 {
 		t.Fatal("given up while a third equal answer may come")
 	}
-	c.ReceiveRead(3, &ReadAnswer{Nonce: q.Nonce, Kind: ReadRetry}, e)
+	c.ReceiveRead(3, &ReadAnswer{Nonce: q.Nonce}, e)
 	again, ok := next(t, w, e).Read()
 	if !ok || again.Nonce == q.Nonce || again.Full != FullFromAll {
 		t.Fatalf("%+v", again)
@@ -220,7 +221,7 @@ func TestLongResultFromOne(t *testing.T) {
 	e.Sends = e.Sends[:0]
 	short := func(nonce uint64) *ReadAnswer {
 		a := rows(nonce, 1, 1, "long")
-		a.Full, a.Result = false, nil
+		a.Items[0].Full, a.Items[0].Result = false, nil
 		return a
 	}
 	for id := range 4 {
@@ -250,11 +251,11 @@ func TestRefusedReadIsOrdered(t *testing.T) {
 	w := newWorld(4)
 	c, e, q := w.reader("op", false)
 	e.Sends = e.Sends[:0]
-	c.ReceiveRead(0, &ReadAnswer{Nonce: q.Nonce, Kind: ReadRefused}, e)
+	c.ReceiveRead(0, &ReadAnswer{Nonce: q.Nonce, Items: []ReadItem{{Kind: ReadRefused}}}, e)
 	if len(e.Sends) != 0 {
 		t.Fatal("one refusal decides")
 	}
-	c.ReceiveRead(1, &ReadAnswer{Nonce: q.Nonce, Kind: ReadRefused}, e)
+	c.ReceiveRead(1, &ReadAnswer{Nonce: q.Nonce, Items: []ReadItem{{Kind: ReadRefused}}}, e)
 	if m := next(t, w, e); m.Kind() != KindRequest {
 		t.Fatalf("a %v is sent", m.Kind())
 	}
@@ -277,7 +278,7 @@ func TestReadAccusesNobodyWhoLags(t *testing.T) {
 		{rows(0, 6, 6, "new"), 0},
 		{rows(0, 5, 5, "lie"), 1},
 		{rows(0, 5, 6, "r"), 1},
-		{&ReadAnswer{Seq: 5, Version: 5, Full: true, Result: []byte("not its digest")}, 1},
+		{&ReadAnswer{Seq: 5, Items: []ReadItem{{Version: 5, Full: true, Result: []byte("not its digest")}}}, 1},
 	} {
 		c, e, q := w.reader("op", false)
 		lie.answer.Nonce = q.Nonce
@@ -318,17 +319,17 @@ func TestSilentReplicaIsNotAskedForResults(t *testing.T) {
 func TestEndedSessionHandsOutReads(t *testing.T) {
 	w := newWorld(4)
 	c, e, _ := w.reader("op", false)
-	for range maxReads { // one more than may be under way
+	for range 2 * maxUnderWay { // more than may be under way
 		c.Read(6, []byte("op"), false, 1000)
 	}
 	c.Flush(e)
-	if len(c.reads) != maxReads {
+	if len(c.reads) > maxUnderWay+MaxReads || len(c.unread) == 0 {
 		t.Fatalf("%d reads under way", len(c.reads))
 	}
-	got := 0
+	got, total := 0, len(c.reads)+len(c.unread)
 	c.Unsent(func(uint64, []byte, Ticks) { got++ })
 	e.Reset()
-	if c.Flush(e); got != maxReads+1 || e.Wake {
+	if c.Flush(e); got != total || e.Wake {
 		t.Fatalf("%d handed out, wake %v", got, e.Wake)
 	}
 }

@@ -7,17 +7,18 @@ import (
 )
 
 const (
-	maxReads = 64 // reads of one Client under way
-	quiet    = 64 // reads decided without a replica, until nobody waits for it
+	maxUnderWay = 512 // reads of one Client under way
+	quiet       = 64  // questions that a replica has not answered, until nobody waits for it
 )
 
-// reading is an unordered read under way.
+// reading is an unordered read, queued or under way.
 type reading struct {
 	operation
 	exact   bool // answers must agree in their version too
+	again   bool // asked for the second time
 	nonce   uint64
-	again   bool          // sent for the second time
-	answers []*ReadAnswer // by replica, to this nonce
+	index   int         // among the operations of its question
+	answers []*ReadItem // by replica, to this question
 	retryAt Ticks
 	urged   bool // the digest is decided, the result is asked for
 }
@@ -32,48 +33,60 @@ func (c *Client) Read(token uint64, op []byte, exact bool, deadline Ticks) {
 	c.unread = append(c.unread, &reading{operation: operation{token, op, deadline}, exact: exact})
 }
 
-// startReads sends queued reads, as many as may be under way.
+// startReads packs queued reads into as few questions as the limits allow, and
+// puts them to all replicas. Each has a nonce of its own: late answers to what
+// was asked before do not count.
 func (c *Client) startReads(out *ClientEffects) {
-	for len(c.unread) > 0 && len(c.reads) < maxReads && !c.ended {
-		d := c.unread[0]
-		c.unread = c.unread[1:]
-		c.reads = append(c.reads, d)
-		c.sendRead(d, c.teller(), out)
+	for len(c.unread) > 0 && len(c.reads) < maxUnderWay && !c.ended {
+		c.asked++
+		q := Read{Nonce: c.nonces() + c.asked, Full: c.teller(), Keyspace: c.keyspace}
+		size := 0
+		for _, d := range c.unread {
+			if len(q.Ops) == MaxReads || len(q.Ops) > 0 && size+len(d.op) > MaxRequest {
+				break
+			}
+			if d.again {
+				q.Full = FullFromAll
+			}
+			d.nonce, d.index, d.answers = q.Nonce, len(q.Ops), make([]*ReadItem, len(c.cfg.Members))
+			d.retryAt, d.urged = c.now+c.p.Retry, false
+			size += len(d.op)
+			q.Ops = append(q.Ops, d.op)
+		}
+		c.reads = append(c.reads, c.unread[:len(q.Ops)]...)
+		c.unread = append(c.unread[:0], c.unread[len(q.Ops):]...)
+		out.Sends = append(out.Sends, Send{ToAll, q.Frame(c.cfg)})
 	}
 }
 
-// teller is the replica that is to send a long result next: each in turn, but
-// for those that keep quiet.
+// nonces is where this client's begin: other connections of the same key see
+// its answers too.
+func (c *Client) nonces() uint64 { return binary.BigEndian.Uint64(c.session[8:]) }
+
+// isQuiet reports whether a replica has left many questions unanswered.
+func (c *Client) isQuiet(id int) bool { return c.asked > c.heard[id]+quiet }
+
+// teller is the replica that is to send long results next: each in turn, but
+// for those that are quiet.
 func (c *Client) teller() int {
-	for range c.cfg.Members {
-		c.told++
-		if id := c.told % len(c.cfg.Members); c.missed[id] < quiet {
+	for i := range c.cfg.Members {
+		if id := (int(c.asked%MaxReads) + i) % len(c.cfg.Members); !c.isQuiet(id) {
 			return id
 		}
 	}
 	return FullFromAll
 }
 
-// sendRead asks all replicas, under a nonce of its own: a late answer to what
-// was asked before does not count.
-func (c *Client) sendRead(d *reading, full int, out *ClientEffects) {
-	c.nonce++
-	d.nonce = binary.BigEndian.Uint64(c.session[8:]) + c.nonce
-	d.answers = make([]*ReadAnswer, len(c.cfg.Members))
-	d.retryAt, d.urged = c.now+c.p.Retry, false
-	q := Read{Nonce: d.nonce, Full: full, Keyspace: c.keyspace, Op: d.op}
-	out.Sends = append(out.Sends, Send{ToAll, q.Frame(c.cfg)})
-}
-
 // askAgain asks once more, now all for the whole result, and after that has the
 // read ordered.
-func (c *Client) askAgain(d *reading, out *ClientEffects) {
+func (c *Client) askAgain(d *reading) {
 	if d.again {
 		c.orderRead(d)
 		return
 	}
+	c.endRead(d)
 	d.again = true
-	c.sendRead(d, FullFromAll, out)
+	c.unread = append(c.unread, d)
 }
 
 // orderRead makes a request of a read.
@@ -114,31 +127,34 @@ func (c *Client) clockReads(out *ClientEffects) {
 		case over(d):
 			c.endRead(d)
 		case c.now >= d.retryAt:
-			c.askAgain(d, out)
+			c.askAgain(d)
 		}
 	}
 }
 
-// ReceiveRead takes an answer to a read that came over the link of replica from.
+// ReceiveRead takes an answer to reads that came over the link of replica from.
 func (c *Client) ReceiveRead(from int, a *ReadAnswer, out *ClientEffects) {
 	if from < 0 || from >= len(c.cfg.Members) {
 		return
 	}
-	if a.Kind == ReadRows && a.Full && ResultDigest(a.Result) != a.Digest {
-		c.accuse(from, out)
-		return
+	if n := a.Nonce - c.nonces(); n-1 < c.asked {
+		c.heard[from] = max(c.heard[from], n)
 	}
-	if n := a.Nonce - binary.BigEndian.Uint64(c.session[8:]); n-1 < c.nonce {
-		c.missed[from] = 0 // late or not
-	}
-	for _, d := range c.reads {
-		if d.nonce == a.Nonce {
-			if d.answers[from] == nil {
-				d.answers[from] = a
-				c.decideRead(d, out)
-			}
+	for _, d := range append([]*reading(nil), c.reads...) {
+		if d.nonce != a.Nonce || d.answers[from] != nil {
+			continue
+		}
+		x := &ReadItem{Kind: ReadRetry}
+		if d.index < len(a.Items) {
+			x = &a.Items[d.index]
+			x.seq = a.Seq
+		}
+		if x.Full && ResultDigest(x.Result) != x.Digest {
+			c.accuse(from, out)
 			break
 		}
+		d.answers[from] = x
+		c.decideRead(d, out)
 	}
 	c.Flush(out)
 }
@@ -151,7 +167,7 @@ func (c *Client) decideRead(d *reading, out *ClientEffects) {
 	for id, a := range d.answers {
 		switch {
 		case a == nil:
-			if c.missed[id] < quiet {
+			if !c.isQuiet(id) {
 				open++
 			}
 			continue
@@ -175,12 +191,12 @@ func (c *Client) decideRead(d *reading, out *ClientEffects) {
 	case alike >= c.cfg.Size().Quorum(): // writes elsewhere in the keyspace go on: they will go on
 		c.orderRead(d)
 	default:
-		c.askAgain(d, out)
+		c.askAgain(d)
 	}
 }
 
 // countRead counts the answers that agree with a, and those with its rows.
-func (c *Client) countRead(d *reading, a *ReadAnswer) (votes, rows int) {
+func (c *Client) countRead(d *reading, a *ReadItem) (votes, rows int) {
 	for _, b := range d.answers {
 		if b == nil || b.Kind != ReadRows || b.Digest != a.Digest {
 			continue
@@ -195,8 +211,8 @@ func (c *Client) countRead(d *reading, a *ReadAnswer) (votes, rows int) {
 
 // acceptRead ends a read that q replicas answered as a does, once one of them
 // has sent the result.
-func (c *Client) acceptRead(d *reading, a *ReadAnswer, out *ClientEffects) {
-	var result *ReadAnswer
+func (c *Client) acceptRead(d *reading, a *ReadItem, out *ClientEffects) {
+	var result *ReadItem
 	for _, b := range d.answers {
 		if b != nil && b.Full && b.Digest == a.Digest {
 			result = b
@@ -210,11 +226,6 @@ func (c *Client) acceptRead(d *reading, a *ReadAnswer, out *ClientEffects) {
 		return
 	}
 	c.endRead(d)
-	for id, b := range d.answers {
-		if b == nil {
-			c.missed[id]++
-		}
-	}
 	c.judgeRead(d, a.Digest, out)
 	out.Done = append(out.Done, Completion{Token: d.token, Outcome: OutcomeDone, Status: Done, Result: result.Result,
 		Read: true, Version: c.reached(d, a)})
@@ -227,7 +238,7 @@ func (c *Client) acceptRead(d *reading, a *ReadAnswer, out *ClientEffects) {
 // that f+1 of them reach is no invention, since a correct one is among these,
 // but it may be older than such a write, and the rows may be those of another
 // version if a row came and went between two of them.
-func (c *Client) reached(d *reading, a *ReadAnswer) uint64 {
+func (c *Client) reached(d *reading, a *ReadItem) uint64 {
 	if d.exact {
 		return a.Version
 	}
@@ -260,7 +271,7 @@ func (c *Client) judgeRead(d *reading, accepted wire.Digest, out *ClientEffects)
 		against := 0
 		var version uint64
 		for _, o := range d.answers {
-			if o != nil && o.Kind == ReadRows && o.Digest == accepted && o.Seq == b.Seq {
+			if o != nil && o.Kind == ReadRows && o.Digest == accepted && o.seq == b.seq {
 				if against == 0 || o.Version == version {
 					against, version = against+1, o.Version
 				}

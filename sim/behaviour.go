@@ -110,17 +110,26 @@ func (a *liar) ToClient(key auth.PublicKey, f *wire.Frame) {
 				lie.Digest = pbft.ResultDigest(lie.Result)
 			}
 			f = lie.Frame(a.cfg, a.self)
-		} else if p, ok := m.ReadAnswer(); ok && p.Kind == pbft.ReadRows {
-			lie := *p
-			lie.Digest[0] ^= 0x5a
-			if p.Full && len(p.Result) > 0 {
-				lie.Result = flipped(p.Result, len(p.Result)-1)
-				lie.Digest = pbft.ResultDigest(lie.Result)
+		} else if p, ok := m.ReadAnswer(); ok {
+			for i := range p.Items {
+				lieOf(&p.Items[i])
 			}
-			f = lie.Frame(a.cfg, a.self)
+			f = p.Frame(a.cfg, a.self)
 		}
 	}
 	a.next.ToClient(key, f)
+}
+
+// lieOf puts a false result in the place of what was read.
+func lieOf(x *pbft.ReadItem) {
+	if x.Kind != pbft.ReadRows {
+		return
+	}
+	x.Digest[0] ^= 0x5a
+	if x.Full && len(x.Result) > 0 {
+		x.Result = flipped(x.Result, len(x.Result)-1)
+		x.Digest = pbft.ResultDigest(x.Result)
+	}
 }
 
 type equivocator struct {

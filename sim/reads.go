@@ -100,7 +100,7 @@ func (k *checker) revisions() {
 type stale struct {
 	adversary
 	w    *World
-	seen map[string][]*pbft.ReadAnswer // by key, oldest first, at most oldReads
+	seen map[string][]pbft.ReadItem // by key, oldest first, at most oldReads
 }
 
 const oldReads = 4
@@ -111,29 +111,33 @@ func (a *stale) ToReplica(id int, f *wire.Frame) { a.next.ToReplica(id, f) }
 // ToClient implements host.Outbox.
 func (a *stale) ToClient(key auth.PublicKey, f *wire.Frame) {
 	if m, err := pbft.Decode(a.cfg, f); err == nil {
-		if p, ok := m.ReadAnswer(); ok && p.Kind == pbft.ReadRows {
-			f = a.older(p).Frame(a.cfg, a.self)
+		if p, ok := m.ReadAnswer(); ok {
+			for i := range p.Items {
+				p.Items[i] = a.older(p.Items[i])
+			}
+			f = p.Frame(a.cfg, a.self)
 		}
 	}
 	a.next.ToClient(key, f)
 }
 
-// older is an earlier answer for the key of p, if one is known, or p.
-func (a *stale) older(p *pbft.ReadAnswer) *pbft.ReadAnswer {
-	r, err := kv.DecodeResult(p.Result)
+// older is an earlier answer for the key of x, if one is known, or x.
+func (a *stale) older(x pbft.ReadItem) pbft.ReadItem {
+	if x.Kind != pbft.ReadRows {
+		return x
+	}
+	r, err := kv.DecodeResult(x.Result)
 	reply, ok := r.Reply.(kv.RangeReply)
 	if err != nil || !ok || len(reply.KVs) == 0 {
-		return p
+		return x
 	}
 	key := string(reply.KVs[0].Key)
 	list := a.seen[key]
-	if n := len(list); n == 0 || !bytes.Equal(list[n-1].Result, p.Result) {
-		if list = append(list, p); len(list) > oldReads {
+	if n := len(list); n == 0 || !bytes.Equal(list[n-1].Result, x.Result) {
+		if list = append(list, x); len(list) > oldReads {
 			list = list[1:]
 		}
 		a.seen[key] = list
 	}
-	old := *list[max(0, len(list)-1-a.w.c.Choose(3))]
-	old.Nonce = p.Nonce
-	return &old
+	return list[max(0, len(list)-1-a.w.c.Choose(3))]
 }
