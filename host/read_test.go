@@ -151,3 +151,20 @@ func TestNoReadFromRowsThatFailed(t *testing.T) {
 		t.Fatalf("I5: answered %+v", l.reads[0])
 	}
 }
+
+// Results that together find no room in one answer are told by their digests.
+func TestReadResultsFitAnAnswer(t *testing.T) {
+	l := newLone(t)
+	l.machine = peeker{}
+	l.open(false)
+	part := string(bytes.Repeat([]byte("x"), 1<<20))
+	l.done(l.request(1, 1, 0, part), part)
+	l.cfg.Members = append(l.cfg.Members, l.cfg.Members[0], l.cfg.Members[0], l.cfg.Members[0])
+	l.host.o.Self = 3 // the one that is to send results
+	items := l.peek("get", "get", "get", "get")
+	for i, x := range items {
+		if x.Kind != pbft.ReadRows || x.Full != (i < 3) || x.Digest != items[0].Digest {
+			t.Errorf("item %d: %v, %d bytes, full %v", i, x.Kind, len(x.Result), x.Full)
+		}
+	}
+}

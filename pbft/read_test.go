@@ -333,3 +333,73 @@ func TestEndedSessionHandsOutReads(t *testing.T) {
 		t.Fatalf("%d handed out, wake %v", got, e.Wake)
 	}
 }
+
+// Reads of a moment travel together and are matched one by one: what one of
+// them needs does not hold up the others.
+func TestReadsAreMatchedOneByOne(t *testing.T) {
+	w := newWorld(4)
+	c := NewClient(w.cfg, ClientDefaults(), w.client, []byte("k"), SessionID{1})
+	e := &ClientEffects{}
+	for token := range uint64(3) {
+		c.Read(token, []byte{byte(token)}, false, 1000)
+	}
+	c.Flush(e)
+	if len(e.Sends) != 1 {
+		t.Fatalf("%d frames for three reads", len(e.Sends))
+	}
+	q, _ := next(t, w, e).Read()
+	item := func(result string) ReadItem { return rows(0, 0, 0, result).Items[0] }
+	for id, second := range []string{"a", "b", "c", "d"} {
+		c.ReceiveRead(id, &ReadAnswer{Nonce: q.Nonce, Seq: Seq(id), Items: []ReadItem{item("first"), item(second), {Kind: ReadRefused}}}, e)
+	}
+	if len(e.Done) != 1 || e.Done[0].Token != 0 || string(e.Done[0].Result) != "first" {
+		t.Fatalf("%+v", e.Done)
+	}
+	if len(e.Sends) != 2 {
+		t.Fatalf("%d frames follow: one asks again, one orders", len(e.Sends))
+	}
+	for _, s := range e.Sends {
+		m, err := Decode(w.cfg, s.Frame)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, ok := m.Read(); ok && (len(again.Ops) != 1 || again.Ops[0][0] != 1) {
+			t.Fatalf("asks again for %v", again.Ops)
+		}
+		if q, ok := m.Request(); ok {
+			q.Each(func(op []byte) {
+				if op[0] != 2 {
+					t.Fatalf("orders %v", op)
+				}
+			})
+		}
+	}
+	if len(e.Accused) != 0 {
+		t.Fatalf("I6: accused %v", e.Accused)
+	}
+}
+
+// A read that is as large as can be is sent and decodes; one operation more
+// goes into the next frame.
+func TestReadsFillFrames(t *testing.T) {
+	w := newWorld(4)
+	c := NewClient(w.cfg, ClientDefaults(), w.client, []byte("k"), SessionID{1})
+	e := &ClientEffects{}
+	for range MaxReads + 1 {
+		c.Read(1, make([]byte, MaxRequest/MaxReads), false, 1000)
+	}
+	c.Read(1, make([]byte, MaxOperation), false, 1000)
+	c.Flush(e)
+	counts := []int{}
+	for _, s := range e.Sends {
+		m, err := Decode(w.cfg, s.Frame)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q, _ := m.Read()
+		counts = append(counts, len(q.Ops))
+	}
+	if len(counts) != 2 || counts[0] != MaxReads || counts[1] != 2 {
+		t.Fatalf("frames of %v operations", counts)
+	}
+}
