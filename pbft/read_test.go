@@ -205,7 +205,7 @@ func TestReadIsAskedTwiceThenOrdered(t *testing.T) {
 	if len(e.Done) != 0 {
 		t.Fatalf("I8: two answers settle it: %+v", e.Done)
 	}
-	c.Clock(c.p.Retry+1, e)
+	c.Clock(3*c.p.Retry+1, e)
 	if m := next(t, w, e); m.Kind() != KindRequest {
 		t.Fatalf("a %v is sent", m.Kind())
 	}

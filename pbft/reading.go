@@ -50,6 +50,9 @@ func (c *Client) startReads(out *ClientEffects) {
 			}
 			d.nonce, d.index, d.answers = q.Nonce, len(q.Ops), make([]*ReadItem, len(c.cfg.Members))
 			d.retryAt, d.urged = c.now+c.p.Retry, false
+			if d.again {
+				d.retryAt += 2 * c.p.Retry // the order would not be quicker
+			}
 			size += len(d.op)
 			q.Ops = append(q.Ops, d.op)
 		}
@@ -67,10 +70,10 @@ func (c *Client) nonces() uint64 { return binary.BigEndian.Uint64(c.session[8:])
 func (c *Client) isQuiet(id int) bool { return c.asked > c.heard[id]+quiet }
 
 // teller is the replica that is to send long results next: each in turn, but
-// for those that are quiet.
+// for those that are quiet or have lied.
 func (c *Client) teller() int {
 	for i := range c.cfg.Members {
-		if id := (int(c.asked%MaxReads) + i) % len(c.cfg.Members); !c.isQuiet(id) {
+		if id := (int(c.asked%MaxReads) + i) % len(c.cfg.Members); !c.isQuiet(id) && !c.suspect[id] {
 			return id
 		}
 	}

@@ -172,6 +172,6 @@ var Mutants = []Mutant{
 		Old: "if !d.exact || b.Version == a.Version {", New: "if true {",
 		Invariants: []string{"I8"}},
 	{Name: "a reader that lags is called a liar", File: "pbft/reading.go",
-		Old: "o.Digest == accepted && o.Seq == b.Seq {", New: "o.Digest == accepted {",
+		Old: "o.Digest == accepted && o.seq == b.seq {", New: "o.Digest == accepted {",
 		Invariants: []string{"I6"}},
 }
