@@ -74,14 +74,18 @@ type Client struct {
 type call struct {
 	op       []byte
 	deadline pbft.Ticks
+	read     bool // writes nothing: need not be ordered
+	exact    bool // of a read: at one version
 	again    bool // sent anew after its session had expired
 	done     chan outcome
 }
 
 // outcome ends a call.
 type outcome struct {
-	result []byte
-	err    error
+	result  []byte
+	read    bool // not ordered: the result is of machine.Reader
+	version uint64
+	err     error
 }
 
 // Open makes a client and begins to connect to all replicas; it does not wait
@@ -184,32 +188,37 @@ func (c *Client) Config() *pbft.Config { return c.cfg }
 // With a deadline in ctx, or else the client's time-out, Do returns at the
 // latest one tick after it; when ctx is cancelled, at once.
 func (c *Client) Do(ctx context.Context, op []byte) ([]byte, error) {
-	if len(op) > pbft.MaxOperation {
-		return nil, notDone(fmt.Sprintf("an operation of %d bytes, allowed are %d", len(op), pbft.MaxOperation), "split it")
+	out := c.do(ctx, &call{op: op})
+	return out.result, out.err
+}
+
+// do hands a call to the loop and waits for its end.
+func (c *Client) do(ctx context.Context, k *call) outcome {
+	if len(k.op) > pbft.MaxOperation {
+		return outcome{err: notDone(fmt.Sprintf("an operation of %d bytes, allowed are %d", len(k.op), pbft.MaxOperation), "split it")}
 	}
 	end := time.Now().Add(c.timeout)
 	if given, ok := ctx.Deadline(); ok {
 		end = given
 	}
-	k := &call{op: op, deadline: c.ticksAt(end), done: make(chan outcome, 1)}
+	k.deadline, k.done = c.ticksAt(end), make(chan outcome, 1)
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
-		return nil, errClosed
+		return outcome{err: errClosed}
 	}
 	c.queue = append(c.queue, k)
 	c.mu.Unlock()
 	c.signal()
 	select {
 	case out := <-k.done:
-		return out.result, out.err
+		return out
 	case <-ctx.Done():
 	}
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		out := <-k.done // the core keeps the deadline, and knows whether it was sent
-		return out.result, out.err
+		return <-k.done // the core keeps the deadline, and knows whether it was sent
 	}
-	return nil, c.abandon(k)
+	return outcome{err: c.abandon(k)}
 }
 
 // abandon ends a call whose caller does not wait any longer.

@@ -12,12 +12,13 @@
 //
 // What always holds:
 //
-//   - nothing is believed that f+1 replicas do not say alike;
+//   - nothing is believed that f+1 replicas do not say alike, and of a read that
+//     was not ordered nothing that q do not;
 //   - an operation ends in one of three ways: a result, an Error of outcome
 //     not done, or an Error of outcome unknown; an operation that was never
 //     sent is never called unknown;
 //   - while fewer than f+1 replicas are connected nothing is sent;
 //   - after Close no goroutine of this package is left.
 //
-// Sources: docs/protocol.md sections 3 and 11.
+// Sources: docs/protocol.md sections 3, 10 and 11.
 package client

@@ -7,19 +7,38 @@ import (
 	"github.com/tagma-db/tagma/pbft"
 )
 
-// Execute has one operation of the store executed. An operation that the store
-// refuses is an *Error around its kv.Code, and so is one that breaks the
+// Execute has one operation of the store executed; one that is kv.ReadOnly is
+// read at q replicas and ordered only if they do not agree, with the same
+// guarantee. An operation that the store refuses is an *Error around its kv.Code, and so is one that breaks the
 // limits, which is not sent.
 func (c *Client) Execute(ctx context.Context, op kv.Op) (kv.Result, error) {
 	raw := op.Encode()
 	if _, err := kv.DecodeOp(raw); err != nil {
 		return kv.Result{}, refusedBy(err.(kv.Code))
 	}
+	if kv.ReadOnly(op) {
+		return c.read(ctx, raw, true)
+	}
 	answer, err := c.Do(ctx, raw)
 	if err != nil {
 		return kv.Result{}, err
 	}
 	return decodeAnswer(answer)
+}
+
+// read reads. With exact the result's revision is the one that was read; else
+// it is one that the store has had, and a read beside writes is not ordered for
+// it.
+func (c *Client) read(ctx context.Context, raw []byte, exact bool) (kv.Result, error) {
+	out := c.do(ctx, &call{op: raw, read: true, exact: exact})
+	if out.err != nil {
+		return kv.Result{}, out.err
+	}
+	result, err := decodeAnswer(out.result)
+	if out.read {
+		result.Revision = int64(out.version)
+	}
+	return result, err
 }
 
 // decodeAnswer reads what the replicas answered. An answer without a byte stands for
@@ -41,7 +60,11 @@ func decodeAnswer(answer []byte) (kv.Result, error) {
 
 // execute is Execute for an operation whose reply has a known type.
 func execute[R kv.Reply](ctx context.Context, c *Client, op kv.Op) (reply R, revision int64, err error) {
-	result, err := c.Execute(ctx, op)
+	return replyOf[R](c.Execute(ctx, op))
+}
+
+// replyOf takes out of a result a reply of a known type.
+func replyOf[R kv.Reply](result kv.Result, err error) (reply R, revision int64, _ error) {
 	if err != nil {
 		return reply, result.Revision, err
 	}
@@ -59,7 +82,11 @@ func (c *Client) Put(ctx context.Context, op kv.Put) (kv.PutReply, int64, error)
 
 // Get reads one key; ok is false if it does not exist.
 func (c *Client) Get(ctx context.Context, key []byte) (pair kv.KV, ok bool, err error) {
-	reply, _, err := c.Range(ctx, kv.Range{Interval: kv.Interval{Key: key}})
+	op := kv.Range{Interval: kv.Interval{Key: key}}.Encode()
+	if _, err := kv.DecodeOp(op); err != nil {
+		return pair, false, refusedBy(err.(kv.Code))
+	}
+	reply, _, err := replyOf[kv.RangeReply](c.read(ctx, op, false))
 	if err != nil || len(reply.KVs) == 0 {
 		return pair, false, err
 	}

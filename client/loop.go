@@ -24,6 +24,7 @@ type loop struct {
 	held     []*call          // not yet in a core: too few replicas are connected
 	token    uint64           // last used
 	received []transport.Received
+	answers  []readAnswer // to reads, in received
 	sends    transport.Batch
 	refusals map[int]pbft.ReplyStatus // by replica: the last "busy" or "refused" since a result came
 }
@@ -102,8 +103,15 @@ type reply struct {
 	*pbft.Reply
 }
 
+type readAnswer struct {
+	from int
+	*pbft.ReadAnswer
+}
+
 // drain takes frames from the inbox and sorts them.
 func (l *loop) drain() (replies []reply) {
+	clear(l.answers)
+	l.answers = l.answers[:0]
 	l.received = l.c.inbox.Drain(l.received[:0], perRound)
 	for _, r := range l.received {
 		from, ok := l.c.index[r.From.Key()]
@@ -122,6 +130,8 @@ func (l *loop) drain() (replies []reply) {
 			if !l.c.surveyed(reply{from, p}) {
 				replies = append(replies, reply{from, p})
 			}
+		} else if a, ok := m.ReadAnswer(); ok {
+			l.answers = append(l.answers, readAnswer{from, a})
 		} else if p, ok := m.Report(); ok {
 			l.c.probed(from, p)
 		}
@@ -145,7 +155,11 @@ func (l *loop) take(now pbft.Ticks) {
 		for _, k := range l.held {
 			l.token++
 			l.calls[l.token] = k
-			l.core.Submit(l.token, k.op, k.deadline)
+			if k.read {
+				l.core.Read(l.token, k.op, k.exact, k.deadline)
+			} else {
+				l.core.Submit(l.token, k.op, k.deadline)
+			}
 		}
 		l.held = nil
 		return
@@ -170,6 +184,9 @@ func (l *loop) step(core *pbft.Client, now pbft.Ticks, replies []reply) {
 			l.refusals[p.from] = p.Status
 		}
 		core.Receive(p.from, p.Reply, &l.eff)
+	}
+	for _, a := range l.answers {
+		core.ReceiveRead(a.from, a.ReadAnswer, &l.eff)
 	}
 	core.Flush(&l.eff)
 	for _, s := range l.eff.Sends {
@@ -207,7 +224,7 @@ func (l *loop) complete(d pbft.Completion) {
 	delete(l.calls, d.Token)
 	if d.Outcome == pbft.OutcomeDone {
 		clear(l.refusals)
-		k.done <- outcome{result: d.Result}
+		k.done <- outcome{result: d.Result, read: d.Read, version: d.Version}
 		return
 	}
 	if d.Outcome == pbft.OutcomeNotDone && d.Status == pbft.Expired && !k.again {
@@ -224,6 +241,9 @@ func (l *loop) failure(d pbft.Completion) *Error {
 	case d.Outcome == pbft.OutcomeNotDone && d.Status == pbft.Busy:
 		e.Cause = "not sent in time: the operations before it were not answered (" + l.c.reachable() + ")"
 		e.Next = "try again, with a longer time-out if the cluster is busy; see `tagma status`"
+	case d.Outcome == pbft.OutcomeNotDone && d.Status == pbft.Refused:
+		e.Cause = fmt.Sprintf("no answer that %d replicas agree on came in time: %s", l.c.cfg.Size().Quorum(), l.c.reachable())
+		e.Next = "read again, with a longer time-out if the cluster is busy; see `tagma status`"
 	case d.Status == pbft.Denied:
 		e.Cause = "this key may not use the cluster"
 		e.Next = "use the client folder that `tagma init` made"

@@ -102,3 +102,59 @@ func TestOutcomes(t *testing.T) {
 		}
 	}
 }
+
+// TestReadAcrossSessions: a read that is under way when its session ends is
+// asked again in the next one, and its answer is what q replicas say alike.
+func TestReadAcrossSessions(t *testing.T) {
+	l := testLoop(t)
+	k := &call{op: []byte("op"), read: true, deadline: 1000, done: make(chan outcome, 1)}
+	ask := func() *pbft.Read {
+		l.token++
+		l.calls[l.token] = k
+		l.core.Read(l.token, k.op, k.exact, k.deadline)
+		l.step(l.core, 0, nil)
+		m, err := pbft.Decode(l.c.cfg, l.eff.Sends[0].Frame)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q, _ := m.Read()
+		return q
+	}
+	first := ask()
+	l.renew()
+	if len(l.held) != 1 || l.held[0] != k {
+		t.Fatalf("held %v", l.held)
+	}
+	second := ask()
+	if second.Nonce == first.Nonce {
+		t.Fatal("the nonce is the same")
+	}
+	result := []byte("rows")
+	for from := range 3 {
+		select {
+		case out := <-k.done:
+			t.Fatalf("%d answers suffice: %v", from, out)
+		default:
+		}
+		a := &pbft.ReadAnswer{Nonce: second.Nonce, Items: []pbft.ReadItem{{Version: 7, Digest: pbft.ResultDigest(result), Full: true, Result: result}}}
+		l.answers = []readAnswer{{from, a}}
+		l.step(l.core, 0, nil)
+	}
+	if out := <-k.done; out.err != nil || !out.read || out.version != 7 || string(out.result) != "rows" {
+		t.Errorf("%+v", out)
+	}
+}
+
+// TestUnansweredRead: a read that was never ordered is definitely not done.
+func TestUnansweredRead(t *testing.T) {
+	l := testLoop(t)
+	k := &call{op: []byte("op"), read: true, deadline: 5, done: make(chan outcome, 1)}
+	l.calls[1] = k
+	l.core.Read(1, k.op, true, k.deadline)
+	l.step(l.core, 1, nil)
+	l.step(l.core, 5, nil)
+	var e *Error
+	if out := <-k.done; !errors.As(out.err, &e) || e.Outcome != pbft.OutcomeNotDone || e.Cause == "" || e.Next == "" {
+		t.Errorf("%v", out.err)
+	}
+}

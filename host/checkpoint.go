@@ -62,7 +62,7 @@ type checkpoint struct {
 	head    []byte
 	base    forest
 	changes *merkle.Tree
-	reader  machine.Reader
+	reader  machine.Snapshot
 	silent  bool       // only to serve
 	asked   pbft.Ticks // when it was last asked for
 	retired pbft.Ticks // when a newer one was stable, 0: none is

@@ -34,7 +34,7 @@ type Store interface {
 	// Err is the first error of the disk; the driver ends the process.
 	Err() error
 	// Snapshot is the state of the last Commit, for use beside the Store.
-	Snapshot() machine.Reader
+	Snapshot() machine.Snapshot
 	// Peek is Get as of the last Commit; it may run beside the Store.
 	Peek(key []byte) (value []byte, ok bool)
 }
@@ -101,6 +101,7 @@ type Host struct {
 	fetched     TransferStats // by transfers that are over
 	needFlush   bool
 	installedAt uint64 // log position that makes an installed state durable, 0: none
+	readsLeft   int    // what reads may still cost in this round
 }
 
 // gate is sends that wait for a log position.
@@ -168,6 +169,7 @@ type Source struct {
 // Begin opens a round.
 func (h *Host) Begin(now pbft.Ticks, wall int64) {
 	h.now = now
+	h.readsLeft = maxReadCost
 	h.step(pbft.Clock{Now: now, Wall: wall})
 	h.serve()
 	h.advanceTransfer()
@@ -212,11 +214,15 @@ func (h *Host) onState(from int, m *pbft.Message) bool {
 	return fetch || blob
 }
 
-// fromClient handles what a client may send: requests in its own name, and
-// probes. It reports whether the message goes on to the core.
+// fromClient handles what a client may send: requests in its own name, reads,
+// and probes. It reports whether the message goes on to the core.
 func (h *Host) fromClient(key auth.PublicKey, m *pbft.Message) bool {
 	if nonce, ok := m.Probe(); ok {
 		h.o.Outbox.ToClient(key, h.replica.Report(nonce).Frame(h.cfg, h.o.Self))
+		return false
+	}
+	if q, ok := m.Read(); ok {
+		h.step(pbft.Reading{Client: key, Read: q})
 		return false
 	}
 	q, ok := m.Request()
@@ -335,6 +341,9 @@ func (h *Host) apply() {
 	}
 	for _, r := range e.Refused {
 		h.reply(r.Request, pbft.Reply{Status: r.Status})
+	}
+	for i := range e.Reads {
+		h.answerRead(&e.Reads[i])
 	}
 	if e.Stable != nil {
 		h.stable = e.Stable.Seq

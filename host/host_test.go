@@ -41,6 +41,8 @@ type lone struct {
 	rows    *storage.MemRows
 	host    *Host
 	replies []*pbft.Reply
+	reads   []*pbft.ReadAnswer
+	machine machine.Machine
 	limits  SessionLimits
 	wall    int64
 	boot    uint64
@@ -51,7 +53,7 @@ func newLone(t *testing.T) *lone {
 	key := func(b byte) auth.Signer {
 		return auth.NewSigner(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{b}, 32)))
 	}
-	l := &lone{t: t, replica: key(1), client: key(2), rows: storage.NewMemRows(), limits: DefaultSessions(), wall: 1_000_000_000}
+	l := &lone{t: t, replica: key(1), client: key(2), rows: storage.NewMemRows(), machine: counter{}, limits: DefaultSessions(), wall: 1_000_000_000}
 	l.cfg = &pbft.Config{Cluster: wire.Digest{1}, Group: 1, Epoch: 1, Members: []auth.PublicKey{l.replica.Public()}, Params: pbft.Defaults()}
 	l.open(true)
 	return l
@@ -67,6 +69,9 @@ func (l *lone) ToClient(_ auth.PublicKey, f *wire.Frame) {
 	if p, ok := m.Reply(); ok {
 		l.replies = append(l.replies, p)
 	}
+	if a, ok := m.ReadAnswer(); ok {
+		l.reads = append(l.reads, a)
+	}
 }
 
 // open starts the host from what the log and the rows hold.
@@ -74,7 +79,7 @@ func (l *lone) open(clean bool) {
 	l.boot++
 	l.now = 0
 	records := l.log.records
-	h, err := Open(Options{Config: l.cfg, Self: 0, Signer: l.replica, Verifier: auth.Ed25519{}, Machine: counter{},
+	h, err := Open(Options{Config: l.cfg, Self: 0, Signer: l.replica, Verifier: auth.Ed25519{}, Machine: l.machine,
 		Store: l.rows, Log: &l.log, Outbox: l, Sessions: l.limits,
 		Allowed: func(k auth.PublicKey) bool { return k == l.client.Public() },
 	}, Recovery{Clean: clean, Boot: l.boot, Next: uint64(len(records) + 1), Records: func(yield func([]byte) error) error {

@@ -35,6 +35,47 @@ func (Machine) Execute(rows machine.Rows, call machine.Call) []byte {
 	return result.Encode()
 }
 
+var _ machine.Reader = Machine{}
+
+// Read implements machine.Reader for operations that are ReadOnly, and for
+// malformed ones. The result is that of Execute with Revision 0; the version is
+// the revision.
+func (Machine) Read(rows machine.Rows, call machine.Call) (result []byte, version uint64, ok bool) {
+	op, err := DecodeOp(call.Op)
+	if err == nil && !ReadOnly(op) {
+		return nil, 0, false
+	}
+	s := store{rows: rows, head: readHead(rows), room: MaxPayload}
+	if err != nil {
+		return Result{Code: err.(Code)}.Encode(), uint64(s.revision), true
+	}
+	reply, code := s.run(op)
+	r := Result{Code: code, Reply: reply}
+	if code == CodeCompacted {
+		r.Compacted = s.compacted
+	}
+	return r.Encode(), uint64(s.revision), true
+}
+
+// ReadOnly reports whether an operation writes nothing in any state: a Range,
+// or a Txn whose branches both hold nothing else.
+func ReadOnly(op Op) bool {
+	switch op := op.(type) {
+	case Range:
+		return true
+	case Txn:
+		for _, branch := range [][]Op{op.Then, op.Else} {
+			for _, o := range branch {
+				if _, ok := o.(Range); !ok {
+					return false
+				}
+			}
+		}
+		return true
+	}
+	return false
+}
+
 func (s *store) run(op Op) (Reply, Code) {
 	switch op := op.(type) {
 	case Compact:

@@ -41,7 +41,12 @@ func history(t *testing.T, seed uint64) (rows, results []byte) {
 		op := g.op()
 		raw := op.Encode()
 		writes := store.writes
+		read, version, ok := kv.Machine{}.Read(store, machine.Call{Op: raw})
+		if store.writes != writes {
+			t.Fatalf("seed %d, operation %d: %+v is read and writes", seed, i, op)
+		}
 		got := kv.Machine{}.Execute(store, machine.Call{Op: raw})
+		checkRead(t, store.writes != writes, got, read, version, ok)
 		results = append(results, got...)
 		if _, err := kv.DecodeOp(raw); errors.Is(err, kv.CodeDuplicateKey) {
 			if store.writes != writes || kv.Code(got[0]) != kv.CodeDuplicateKey {
@@ -62,6 +67,41 @@ func history(t *testing.T, seed uint64) (rows, results []byte) {
 	}
 	checkHistory(t, m, store)
 	return store.dump(), results
+}
+
+// checkRead compares what Read and Execute say of one operation in one state:
+// the same but for the revision, and Read refuses whatever wrote.
+func checkRead(t *testing.T, wrote bool, executed, read []byte, version uint64, ok bool) {
+	t.Helper()
+	if !ok {
+		return
+	}
+	r, err := kv.DecodeResult(read)
+	if wrote || err != nil || r.Revision != 0 {
+		t.Fatalf("an operation that wrote %v is read as %+v, %v", wrote, r, err)
+	}
+	if r.Revision = int64(version); !bytes.Equal(r.Encode(), executed) {
+		t.Fatalf("read as %x at %d, executed as %x", read, version, executed)
+	}
+}
+
+// TestReadOnly: whether an operation can be read follows from its form alone.
+func TestReadOnly(t *testing.T) {
+	key := []byte("k")
+	get, put := kv.Range{Interval: kv.Interval{Key: key}}, kv.Put{Key: key}
+	for _, c := range []struct {
+		op   kv.Op
+		read bool
+	}{
+		{get, true}, {put, false}, {kv.DeleteRange{Interval: get.Interval}, false}, {kv.Compact{Revision: 1}, false},
+		{kv.Txn{}, true}, {kv.Txn{Then: []kv.Op{get}, Else: []kv.Op{get, get}}, true},
+		{kv.Txn{Then: []kv.Op{get, put}}, false}, {kv.Txn{Else: []kv.Op{put}}, false},
+	} {
+		_, version, ok := kv.Machine{}.Read(&memRows{}, machine.Call{Op: c.op.Encode()})
+		if ok != c.read || kv.ReadOnly(c.op) != c.read || ok && version != 1 {
+			t.Errorf("%+v: read %v at %d", c.op, ok, version)
+		}
+	}
 }
 
 // checkHistory reads the whole store as of every revision that can be read.

@@ -19,6 +19,20 @@ type Machine interface {
 	Execute(rows Rows, call Call) (result []byte)
 }
 
+// Reader is a Machine with operations that write nothing and that each replica
+// may therefore answer from the state it stands at, without the order.
+type Reader interface {
+	Machine
+	// Read runs such an operation and does not write. Its result follows from
+	// the rows of the keyspace and call.Op alone, and so does version, a number
+	// that only grows as the keyspace changes; call.Seq and call.Time are 0.
+	// The result must not contain the version: replicas stand at different
+	// ones, and their results must be equal wherever what was asked for is. ok
+	// is false if the operation might write; whether it is follows from call.Op
+	// alone. Read never panics on any Op; the result must not alias rows.
+	Read(rows Rows, call Call) (result []byte, version uint64, ok bool)
+}
+
 // Rows is an ordered map of byte strings: the durable state of one keyspace
 // of a Machine. Reads see earlier writes. Slices that it returns are valid
 // until the next write and must not be changed; slices given to it may be
@@ -38,10 +52,10 @@ type Rows interface {
 	ScanBack(lo, hi []byte, yield func(key, value []byte) bool)
 }
 
-// Reader is a fixed state of Rows. Its reads are those of Rows, but slices
+// Snapshot is a fixed state of Rows. Its reads are those of Rows, but slices
 // stay valid until Close. It may be used by one goroutine at a time, another
 // than that of the Rows.
-type Reader interface {
+type Snapshot interface {
 	Get(key []byte) (value []byte, ok bool)
 	Scan(lo, hi []byte, yield func(key, value []byte) bool)
 	ScanBack(lo, hi []byte, yield func(key, value []byte) bool)

@@ -48,6 +48,12 @@ type Client struct {
 	recent  []decided // the last answers, to judge late replies; at most 64
 	suspect []bool
 	ended   bool
+
+	// Unordered reads (reading.go).
+	unread []*reading // not sent yet; bounded by its callers
+	reads  []*reading // under way, at most maxUnderWay and MaxReads
+	asked  uint64     // questions, each of up to MaxReads reads
+	heard  []uint64   // by replica: the last question that it answered
 }
 
 type operation struct {
@@ -81,6 +87,8 @@ type Completion struct {
 	Status  ReplyStatus // Done, or the reason
 	Seq     Seq
 	Result  []byte // of OutcomeDone
+	Read    bool   // the operation was read and not ordered: Seq is 0, and Result is as machine.Reader has it
+	Version uint64 // if Read: of the keyspace, exact if that was asked for, else one that it has had
 }
 
 // Accusation says that a replica contradicted f+1 others.
@@ -107,7 +115,7 @@ func (e *ClientEffects) Reset() {
 // time in milliseconds and eight random bytes.
 func NewClient(c *Config, p ClientParams, s auth.Signer, keyspace []byte, session SessionID) *Client {
 	return &Client{cfg: c, p: p, sign: s, keyspace: keyspace, session: session,
-		over: map[uint64]bool{}, suspect: make([]bool, len(c.Members))}
+		over: map[uint64]bool{}, suspect: make([]bool, len(c.Members)), heard: make([]uint64, len(c.Members))}
 }
 
 // Submit queues an operation; Flush sends it. token comes back in its
@@ -116,8 +124,10 @@ func (c *Client) Submit(token uint64, op []byte, deadline Ticks) {
 	c.queue = append(c.queue, operation{token, op, deadline})
 }
 
-// Flush packs what is queued into as few signed requests as the limits allow.
+// Flush sends the reads that are queued, and packs the other operations into as
+// few signed requests as the limits allow.
 func (c *Client) Flush(out *ClientEffects) {
+	c.startReads(out)
 	for len(c.queue) > 0 && len(c.flight) < c.p.InFlight && !c.ended && c.number < c.acked+64 {
 		if c.size > 0 && c.size >= c.p.InFlightSize {
 			break
@@ -140,7 +150,7 @@ func (c *Client) Flush(out *ClientEffects) {
 		c.size += len(q.frame.Raw())
 		c.transmit(f, out)
 	}
-	out.Wake = len(c.queue) > 0 || len(c.flight) > 0
+	out.Wake = len(c.queue) > 0 || len(c.flight) > 0 || len(c.unread) > 0 || len(c.reads) > 0
 	out.Ended = c.ended
 }
 
@@ -158,6 +168,7 @@ func (c *Client) Clock(now Ticks, out *ClientEffects) {
 		return
 	}
 	c.now = now
+	c.clockReads(out)
 	kept := c.queue[:0]
 	for _, o := range c.queue {
 		if o.deadline <= now {
@@ -325,13 +336,16 @@ func (c *Client) complete(f *flight, p *Reply, result []byte, out *ClientEffects
 	}
 }
 
-// Unsent takes the operations that were never sent out of an ended session,
-// in order, and calls yield for each.
+// Unsent takes the operations that were never sent, and all reads that were not
+// ordered, out of an ended session, and calls yield for each.
 func (c *Client) Unsent(yield func(token uint64, op []byte, deadline Ticks)) {
 	for _, o := range c.queue {
 		yield(o.token, o.op, o.deadline)
 	}
-	c.queue = nil
+	for _, d := range append(c.reads, c.unread...) {
+		yield(d.token, d.op, d.deadline)
+	}
+	c.queue, c.reads, c.unread = nil, nil, nil
 }
 
 // Suspects are the replicas that contradicted f+1 others, by index.

@@ -98,6 +98,9 @@ func (w *world) messages() []*wire.Frame {
 		report.Frame(w.cfg, 3),
 		(&StateFetch{ID: 7, Seq: 4, Part: StateNodes, Tree: 9, Items: []StateItem{{2, []byte("key")}, {1, nil}}}).Frame(w.cfg, 3),
 		(&StateBlob{ID: 7, Held: true, Items: [][]byte{[]byte("item"), {}}}).Frame(w.cfg, 2),
+		(&Read{Nonce: 7, Full: 2, Keyspace: []byte("default"), Ops: [][]byte{[]byte("one"), []byte("two")}}).Frame(w.cfg),
+		(&ReadAnswer{Nonce: 7, Seq: 6, Items: []ReadItem{{Kind: ReadRefused},
+			{Version: 5, Digest: ResultDigest([]byte("r")), Full: true, Result: []byte("r")}}}).Frame(w.cfg, 2),
 	}
 }
 
@@ -131,6 +134,10 @@ func encodeBody(w *world, m *Message) []byte {
 	case *StateFetch:
 		return b.Frame(w.cfg, m.Author()).Body
 	case *StateBlob:
+		return b.Frame(w.cfg, m.Author()).Body
+	case *Read:
+		return b.Frame(w.cfg).Body
+	case *ReadAnswer:
 		return b.Frame(w.cfg, m.Author()).Body
 	default:
 		return b.(*Report).Frame(w.cfg, m.Author()).Body

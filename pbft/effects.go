@@ -106,7 +106,8 @@ type Effects struct {
 	Execute []Ordered // execute in order
 	Roots   []Seq     // root wanted of the state after this slot, which is the last executed
 	Refused []Refusal
-	Stable  *Stable // newest stable certificate, if it changed
+	Reads   []DueRead // answer, after Execute
+	Stable  *Stable   // newest stable certificate, if it changed
 	// Transfer is the state that this replica needs: fetch it, install it and
 	// say so. One of an earlier Step may be finished instead.
 	Transfer *Stable
@@ -122,8 +123,9 @@ func (e *Effects) Reset() {
 	clear(e.Sends)
 	clear(e.Execute)
 	clear(e.Refused)
+	clear(e.Reads)
 	*e = Effects{Eager: e.Eager[:0], Records: e.Records[:0], Sends: e.Sends[:0],
-		Execute: e.Execute[:0], Roots: e.Roots[:0], Refused: e.Refused[:0], Events: e.Events[:0]}
+		Execute: e.Execute[:0], Roots: e.Roots[:0], Refused: e.Refused[:0], Reads: e.Reads[:0], Events: e.Events[:0]}
 }
 
 // Admission is what the executed state says of a request.

@@ -63,6 +63,7 @@ const (
 	ReasonFaults              // more than f replicas are faulty
 	ReasonTime                // a batch's time is too far from this replica's clock
 	ReasonState               // an answer that does not belong to the state asked for
+	ReasonUnreadable          // this replica's state is not to be read: it joins, stops or repairs
 	reasonEnd
 )
 
@@ -72,7 +73,8 @@ var reasonNames = [reasonEnd]string{"", "old view", "outside the window", "dupli
 	"primary restarted", "clean stop", "disk stalls", "equivocation", "invalid batch",
 	"invalid new-view", "two view-changes for one view", "checkpoint differs from the stable one",
 	"reply differs from f+1 others", "invalid signature", "amnesia", "more than f faults", "time too far from this clock",
-	"answer does not belong to the state asked for"}
+	"answer does not belong to the state asked for",
+	"state not readable"}
 
 // String is the reason in words.
 func (r Reason) String() string {

@@ -28,11 +28,14 @@ const (
 	KindReport
 	KindStateFetch
 	KindStateBlob
+	KindRead
+	KindReadAnswer
 	kindEnd
 )
 
 var kindNames = [kindEnd]string{"", "request", "batch", "pre-prepare", "prepare", "commit", "reply",
-	"checkpoint", "view-change", "new-view", "status", "fetch", "probe", "report", "state fetch", "state blob"}
+	"checkpoint", "view-change", "new-view", "status", "fetch", "probe", "report", "state fetch", "state blob",
+	"read", "read answer"}
 
 // String is the kind's name as docs/protocol.md spells it.
 func (k Kind) String() string {
@@ -45,7 +48,7 @@ func (k Kind) String() string {
 // Message is a decoded frame whose signatures nobody has checked yet.
 type Message struct {
 	Frame *wire.Frame
-	body  any // *Request, *Batch, *Vote, *Reply, *Checkpoint, *ViewChange, *NewView, *Status, *Fetch, *Probe, *Report, *StateFetch or *StateBlob
+	body  any // *Request, *Batch, *Vote, *Reply, *Checkpoint, *ViewChange, *NewView, *Status, *Fetch, *Probe, *Report, *StateFetch, *StateBlob, *Read or *ReadAnswer
 }
 
 // Kind is the message's kind.

@@ -256,6 +256,7 @@ func (r *Replica) tryPrepare(s *slot) {
 	}
 	s.cert = &Prepared{Vote: v, proposal: s.proposal.Frame, prepares: frames}
 	s.certain = true
+	r.prepared = max(r.prepared, v.Seq)
 	r.logBatch(b)
 	r.logPrepared(s.cert)
 	r.event(Event{Kind: EventPrepared, Peer: -1, View: v.View, Seq: v.Seq, Digest: v.Digest})

@@ -27,7 +27,7 @@ func (k Kind) signed() bool {
 
 // authorless lists the kinds that no replica signs or sends in its own name.
 func (k Kind) authorless() bool {
-	return k == KindRequest || k == KindBatch || k == KindProbe
+	return k == KindRequest || k == KindBatch || k == KindProbe || k == KindRead
 }
 
 // Decode parses a frame's body: everything that can be checked without a
@@ -81,8 +81,12 @@ func decodeBody(c *Config, r *wire.Reader, f *wire.Frame) any {
 		return decodeStateFetch(r)
 	case KindStateBlob:
 		return decodeStateBlob(r)
-	default:
+	case KindReport:
 		return decodeReport(r)
+	case KindRead:
+		return decodeRead(r)
+	default:
+		return decodeReadAnswer(r)
 	}
 }
 

@@ -37,6 +37,10 @@ type Replica struct {
 	slots []slot // ring of L, by Seq mod L; (low, low+L] are in use
 	fixed Seq    // slots up to this one were chosen by the NewView of view
 
+	// Unordered reads.
+	prepared Seq // highest slot of which a prepared certificate was ever held
+	reads    reads
+
 	// Durability.
 	appended  uint64  // records emitted
 	synced    uint64  // of which durable
@@ -157,6 +161,7 @@ func newReplica(o Options) *Replica {
 	r.votes = make([][]*Message, r.n)
 	r.pending = newPending(&r.p)
 	r.store = newStore()
+	r.reads.each = map[auth.PublicKey]share{}
 	r.answers.Add(r.self)
 	return r
 }
@@ -185,6 +190,8 @@ func (r *Replica) Step(in Input, out *Effects) {
 		r.accuse(in.Peer, ReasonState, in.Frame, nil)
 	case LinkUp:
 		r.ask(in.Peer)
+	case Reading:
+		r.onRead(in)
 	case DiskStall:
 		if !r.stalled && r.isPrimary() && r.canVote() {
 			r.stalled = true
@@ -199,6 +206,7 @@ func (r *Replica) Step(in Input, out *Effects) {
 		}
 		r.stopped = true
 	}
+	r.serveReads()
 	out.Wake = r.armed()
 	r.eff = nil
 }
@@ -231,6 +239,8 @@ func (r *Replica) receive(from int, m Verified) {
 		r.onStatus(from, b)
 	case *Fetch:
 		r.onFetch(from, b)
+	case *Read:
+		r.event(Event{Kind: EventIgnored, Reason: ReasonRelayed, Peer: from, Of: KindRead})
 	}
 }
 
@@ -360,7 +370,7 @@ func (r *Replica) Report(nonce uint64) *Report {
 		p.State = "repairing: fetches the state from others"
 	case r.joining:
 		p.State = "joining: waits for the status of a quorum"
-	case r.offClock > r.ordered:
+	case r.offClock != 0:
 		p.State = "does not vote: its clock is not within the bound of the primary's"
 	}
 	return p

@@ -26,6 +26,7 @@ type Restore struct {
 	votes     []*Message // checkpoints
 	stable    *Stable
 	certs     map[Seq]*Prepared
+	prepared  Seq // highest of certs
 	executed  map[Seq]wire.Digest
 	last      Seq // highest executed
 	batches   map[wire.Digest]*batch
@@ -62,7 +63,7 @@ func (s *Restore) take(kind uint8, r *wire.Reader) {
 		s.takeBatch(r)
 	case recPrepared:
 		p := d.prepared(r)
-		s.mark = max(s.mark, p.Seq)
+		s.mark, s.prepared = max(s.mark, p.Seq), max(s.prepared, p.Seq)
 		if have := s.certs[p.Seq]; have == nil || have.View <= p.View {
 			s.certs[p.Seq] = &p
 		}
@@ -199,7 +200,7 @@ func (s *Restore) Replica(o Options, applied Applied, clean bool, out *Effects) 
 	r := newReplica(o)
 	r.eff = out
 	r.view, r.active = s.view, s.view == 0 || s.newView != nil
-	r.mark = max(s.mark, applied.Seq)
+	r.mark, r.prepared = max(s.mark, applied.Seq), s.prepared
 	r.ordered, r.agreed, r.history = applied.Seq, applied.Time, applied.History
 	if s.stable != nil {
 		r.stable, r.low = s.stable, s.stable.Seq

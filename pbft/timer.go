@@ -173,5 +173,5 @@ func (r *Replica) armed() bool {
 	if r.halted || r.stopped {
 		return false
 	}
-	return r.working() || r.missing() || len(r.store.wants) > 0 || r.ordered > r.stable.seq()
+	return r.working() || r.missing() || len(r.store.wants) > 0 || len(r.reads.waiting) > 0 || r.ordered > r.stable.seq()
 }

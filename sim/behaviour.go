@@ -17,8 +17,8 @@ func Behaviours() []string { return []string{"mute", "lie", "equivocate"} }
 // the simulator and demonstrations. They hold one key, that of replica self.
 //
 //	mute        sends nothing
-//	lie         false results in replies, false roots in checkpoints, false
-//	            content and false states in answers to fetches; votes otherwise
+//	lie         false results in replies and answers to reads, false roots in checkpoints,
+//	            false content and false states in answers to fetches; votes otherwise
 //	equivocate  as primary two batches a slot to two halves, as backup
 //	            different prepares to different replicas, all validly signed
 //
@@ -112,9 +112,26 @@ func (a *liar) ToClient(key auth.PublicKey, f *wire.Frame) {
 				lie.Digest = pbft.ResultDigest(lie.Result)
 			}
 			f = lie.Frame(a.cfg, a.self)
+		} else if p, ok := m.ReadAnswer(); ok {
+			for i := range p.Items {
+				lieOf(&p.Items[i])
+			}
+			f = p.Frame(a.cfg, a.self)
 		}
 	}
 	a.next.ToClient(key, f)
+}
+
+// lieOf puts a false result in the place of what was read.
+func lieOf(x *pbft.ReadItem) {
+	if x.Kind != pbft.ReadRows {
+		return
+	}
+	x.Digest[0] ^= 0x5a
+	if x.Full && len(x.Result) > 0 {
+		x.Result = flipped(x.Result, len(x.Result)-1)
+		x.Digest = pbft.ResultDigest(x.Result)
+	}
 }
 
 type equivocator struct {

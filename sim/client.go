@@ -49,6 +49,10 @@ type operation struct {
 	found   string // what get, put and a failed swap saw
 	swapped bool
 	seq     pbft.Seq
+
+	exact     bool  // a read, if not ordered: at one revision
+	unordered bool  // it was not ordered
+	revision  int64 // that it saw, 0: not known
 }
 
 func newClient(w *World, id int) *client {
@@ -125,6 +129,10 @@ func (c *client) reply(from int, raw []byte) {
 		c.core.Receive(from, p, &c.eff)
 		c.apply()
 	}
+	if p := c.core.DecodeReadAnswer(from, f); p != nil {
+		c.core.ReceiveRead(from, p, &c.eff)
+		c.apply()
+	}
 }
 
 // think begins the next operation after a while.
@@ -163,13 +171,13 @@ func (c *client) begin() {
 		o.op = kv.Txn{Compares: []kv.Compare{{Interval: one, Target: kv.TargetValue, Value: []byte(o.expect)}},
 			Then: []kv.Op{kv.Put{Key: key, Value: []byte(o.value)}}, Else: []kv.Op{get}}.Encode()
 	}
-	w.check.issue(o)
 	c.open = append(c.open, token)
 	deadline := c.ticks() + 100_000
 	if w.phase == chaos && w.c.Choose(8) >= w.plan.patient {
 		deadline = c.ticks() + pbft.Ticks(w.c.Scale(5, 400))
 	}
-	c.core.Submit(uint64(token)+1, o.op, deadline)
+	c.submit(token, &o, deadline)
+	w.check.issue(o)
 	c.core.Flush(&c.eff)
 	c.apply()
 }

@@ -67,13 +67,14 @@ func (k *checker) linearizable() {
 		}
 	}
 	k.witness()
+	k.revisions()
 }
 
 // witness checks that the order of execution respects real time.
 func (k *checker) witness() {
 	var done []*operation
 	for i := range k.history {
-		if o := &k.history[i]; o.done && o.outcome == pbft.OutcomeDone {
+		if o := &k.history[i]; o.done && !o.unordered && o.outcome == pbft.OutcomeDone {
 			done = append(done, o)
 		}
 	}

@@ -17,6 +17,8 @@ func (w *World) behaviour(n *node, next host.Outbox) (host.Outbox, error) {
 		return &mutator{adversary: a, w: w, rate: w.c.Scale(2, 64)}, nil
 	case "replay":
 		return &replayer{adversary: a, w: w, rate: w.c.Scale(2, 64)}, nil
+	case "stale":
+		return &stale{adversary: a, w: w, seen: map[string][]pbft.ReadItem{}}, nil
 	}
 	return Behaviour(n.kind, w.cfg, n.id, w.signers[n.id], next)
 }

@@ -149,7 +149,7 @@ func (p *plan) drawFaults(c *Chooser, o Options) {
 func Kinds() []string { return slices.Clone(byzantine) }
 
 // kinds of Byzantine replicas that runs draw.
-var byzantine = []string{"mute", "lie", "equivocate", "twins", "mutate", "replay"}
+var byzantine = []string{"mute", "lie", "equivocate", "twins", "mutate", "replay", "stale"}
 
 func (p *plan) drawByzantine(c *Chooser, o Options) {
 	p.kindOf = make([]string, p.n)

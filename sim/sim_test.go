@@ -110,7 +110,7 @@ func TestSeeds(t *testing.T) {
 		s.merge(part)
 	}
 	s.report(t)
-	for _, mark := range []string{"cut", "all crashed", "replayed", "twins", "mutate", "left: request timed out", "left: primary restarted", "outcome: unknown"} {
+	for _, mark := range []string{"cut", "all crashed", "replayed", "twins", "mutate", "left: request timed out", "left: primary restarted", "outcome: unknown", "unordered read"} {
 		if s.runs > 150 && s.marks[mark] == 0 {
 			t.Errorf("nothing was ever marked %q", mark)
 		}

@@ -108,7 +108,7 @@ func (m *image) ScanBack(lo, hi []byte, yield func(key, value []byte) bool) {
 	}
 }
 
-// Close implements machine.Reader and Store: there is nothing to release.
+// Close implements machine.Snapshot and Store: there is nothing to release.
 func (m *image) Close() error { return nil }
 
 // Set implements machine.Rows.
@@ -201,7 +201,7 @@ func (m *MemRows) Flush() (applied uint64, err error) {
 func (m *MemRows) Err() error { return nil }
 
 // Snapshot implements Store.
-func (m *MemRows) Snapshot() machine.Reader {
+func (m *MemRows) Snapshot() machine.Snapshot {
 	at := m.last()
 	return &at
 }

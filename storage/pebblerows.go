@@ -292,7 +292,7 @@ func (r *PebbleRows) Flush() (applied uint64, err error) {
 }
 
 // Snapshot implements Store.
-func (r *PebbleRows) Snapshot() machine.Reader { return &pebbleReader{r: r, at: r.db.NewSnapshot()} }
+func (r *PebbleRows) Snapshot() machine.Snapshot { return &pebbleReader{r: r, at: r.db.NewSnapshot()} }
 
 // Close implements Store.
 func (r *PebbleRows) Close() error {
@@ -310,29 +310,29 @@ func (r *PebbleRows) Peek(key []byte) (value []byte, ok bool) {
 	return r.get(r.db, append([]byte{rowPrefix}, key...), nil)
 }
 
-// pebbleReader is a machine.Reader on a snapshot of Pebble.
+// pebbleReader is a machine.Snapshot on a snapshot of Pebble.
 type pebbleReader struct {
 	r      *PebbleRows
 	at     *pebble.Snapshot
 	values arena // never reset
 }
 
-// Get implements machine.Reader.
+// Get implements machine.Snapshot.
 func (s *pebbleReader) Get(key []byte) (value []byte, ok bool) {
 	return s.r.get(s.at, append([]byte{rowPrefix}, key...), &s.values)
 }
 
-// Scan implements machine.Reader.
+// Scan implements machine.Snapshot.
 func (s *pebbleReader) Scan(lo, hi []byte, yield func(key, value []byte) bool) {
 	s.r.scan(s.at, lo, hi, false, yield)
 }
 
-// ScanBack implements machine.Reader.
+// ScanBack implements machine.Snapshot.
 func (s *pebbleReader) ScanBack(lo, hi []byte, yield func(key, value []byte) bool) {
 	s.r.scan(s.at, lo, hi, true, yield)
 }
 
-// Close implements machine.Reader.
+// Close implements machine.Snapshot.
 func (s *pebbleReader) Close() error { return s.at.Close() }
 
 // rowsLogger keeps Pebble quiet. What Pebble takes for the end of the process

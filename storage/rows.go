@@ -27,7 +27,7 @@ type Store interface {
 	// may be wrong: the replica stops.
 	Err() error
 	// Snapshot is the state of the last Commit, unchanged by later ones.
-	Snapshot() machine.Reader
+	Snapshot() machine.Snapshot
 	// Peek is Get as of the last Commit, and may run beside everything else.
 	// The value is the caller's and must not be changed.
 	Peek(key []byte) (value []byte, ok bool)

@@ -106,7 +106,7 @@ func TestRowsAlike(t *testing.T) {
 		model := map[string]string{}
 		committed := map[string]string{}
 		for i := range uint64(150) {
-			var snapshots [2]machine.Reader
+			var snapshots [2]machine.Snapshot
 			for j := range random.IntN(12) {
 				mutate(random, model, p, m)
 				if j == 3 {

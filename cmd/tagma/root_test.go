@@ -96,7 +96,7 @@ func TestUsageErrors(t *testing.T) {
 		{"bench --workload pray", "unknown workload"},
 		{"bench --callers 0", "--callers is 0"},
 		{"bench --callers 100000 --value 100000", "--callers is 100000 and --value 100000"},
-		{"sim --byzantine bogus", `unknown behaviour "bogus"; choose one of mute, lie, equivocate, twins, mutate, replay or none`},
+		{"sim --byzantine bogus", `unknown behaviour "bogus"; choose one of mute, lie, equivocate, twins, mutate, replay, stale or none`},
 		{"sim --nodes 65", "--nodes is 65; give 1 to 64"},
 		{"sim --nodes -1", "--nodes is -1"},
 		{"sim --nodes 3 --byzantine lie", "no replica may be Byzantine"},
