@@ -239,5 +239,6 @@ func (h *Host) installed(position uint64) {
 	h.transfer = nil
 	h.wanted = nil
 	h.step(pbft.Installed{Seq: pbft.Seq(h.state.seq), Time: h.state.time, History: h.state.history})
-	h.checkpoint(false, true)
+	h.checkpoint(false, false)
+	h.drain()
 }

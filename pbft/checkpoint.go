@@ -68,6 +68,7 @@ func (r *Replica) onCheckpoint(m *Message, k *Checkpoint) {
 		return
 	}
 	r.tally(k.Seq)
+	r.transfer()
 }
 
 // tally looks for q equal checkpoints of one slot, and for f+1 that

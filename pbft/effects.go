@@ -32,8 +32,8 @@ type Synced struct{ Records uint64 }
 // Rooted answers Effects.Roots and an Ordered that asked for a root.
 type Rooted struct{ Checkpoint }
 
-// Installed answers Effects.Transfer: the state after slot Seq is that of the
-// stable checkpoint, and durable.
+// Installed answers Effects.Transfer: the state after slot Seq is here, and
+// durable.
 type Installed struct {
 	Seq     Seq
 	Time    int64 // agreed time at Seq
@@ -108,8 +108,8 @@ type Effects struct {
 	Refused []Refusal
 	Reads   []DueRead // answer, after Execute
 	Stable  *Stable   // newest stable certificate, if it changed
-	// Transfer is the state that this replica needs: fetch it, install it and
-	// say so. One of an earlier Step may be finished instead.
+	// Transfer is a state that would help this replica, signed by f+1 at least:
+	// fetch it, install it and say so. One of an earlier Step may do instead.
 	Transfer *Stable
 	Events   []Event
 	Wake     bool   // a Clock is wanted at the next tick; false: silence

@@ -121,15 +121,43 @@ func (m *Message) StateBlob() (*StateBlob, bool) {
 	return s, ok
 }
 
-// transfer tells the host which state to fetch, while this replica is behind.
+// transfer tells the host which state to fetch, while this replica is behind:
+// the newest for which f+1 vouch, one of them correct. The stable one need not
+// be there any more where others have started again since, and without this
+// replica no newer one may become stable.
 func (r *Replica) transfer() {
-	if r.behind && r.stable.seq() > r.ordered {
-		r.eff.Transfer = r.stable
+	if !r.behind || r.stable.seq() <= r.ordered {
+		return
 	}
+	best := r.stable
+	for _, list := range r.votes {
+		for _, m := range list {
+			k := m.body.(*Checkpoint)
+			if k.Seq <= best.Seq {
+				break
+			}
+			if frames := r.vouchers(k); len(frames) >= r.n.Weak() {
+				best = &Stable{Checkpoint: *k, frames: frames}
+				break
+			}
+		}
+	}
+	r.eff.Transfer = best
 }
 
-// onInstalled goes on from a state that the host fetched: the one after the
-// stable checkpoint in.Seq, durable by now.
+// vouchers are the checkpoints that are equal to k.
+func (r *Replica) vouchers(k *Checkpoint) (frames []*wire.Frame) {
+	for _, list := range r.votes {
+		for _, m := range list {
+			if *m.body.(*Checkpoint) == *k {
+				frames = append(frames, m.Frame)
+			}
+		}
+	}
+	return frames
+}
+
+// onInstalled goes on from a state that the host fetched, durable by now.
 func (r *Replica) onInstalled(in Installed) {
 	if in.Seq <= r.ordered {
 		panic("pbft: installed a state that is no news")

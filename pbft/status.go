@@ -96,7 +96,7 @@ func (r *Replica) answer(to int, s *Status) {
 			r.send(to, f)
 		}
 	}
-	if votes := r.votes[r.self]; len(votes) > 0 && s.Executed > s.Stable && votes[0].body.(*Checkpoint).Seq > s.Stable {
+	if votes := r.votes[r.self]; len(votes) > 0 && votes[0].body.(*Checkpoint).Seq > s.Stable {
 		r.send(to, votes[0].Frame)
 	}
 	a := r.standing()
