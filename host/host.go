@@ -48,6 +48,10 @@ type Options struct {
 	Allowed  func(auth.PublicKey) bool // clients that may send requests
 	Event    func(pbft.Event)          // told every event; may be nil
 	Sessions SessionLimits
+	Evidence []*pbft.Evidence // recorded before, oldest first, and verified; what finds no room is forgotten
+	// Record is told every new item of evidence, and which items made room for
+	// it. It must not block; may be nil.
+	Record func(e *pbft.Evidence, dropped []wire.Digest)
 }
 
 // Host is one replica of one group. It is not safe for concurrent use.
@@ -56,6 +60,7 @@ type Host struct {
 	cfg     *pbft.Config
 	replica *pbft.Replica
 	opener  *pbft.Opener
+	book    *pbft.Book
 	eff     pbft.Effects
 	inputs  []pbft.Input // made while effects are applied, at most a few
 	state   groupState
@@ -90,7 +95,10 @@ var ErrRowsLost = errors.New("the row store is older than the log says: rows are
 // Open restores a host from its log and rows. It may append to the log and
 // send; the first sync that the driver makes covers it.
 func Open(o Options, rec Recovery) (*Host, error) {
-	h := &Host{o: o, cfg: o.Config, opener: pbft.NewOpener(o.Config, o.Verifier), synced: rec.Next - 1, last: rec.Next - 1}
+	h := &Host{o: o, cfg: o.Config, opener: pbft.NewOpener(o.Config, o.Verifier), book: pbft.NewBook(o.Config), synced: rec.Next - 1, last: rec.Next - 1}
+	for _, e := range o.Evidence {
+		h.book.Add(e)
+	}
 	var flushed uint64
 	restore := pbft.Restore{Config: o.Config}
 	err := rec.Records(func(record []byte) error {
@@ -144,7 +152,7 @@ func (h *Host) Receive(from Source, f *wire.Frame) {
 	}
 	v, err := h.opener.Open(m)
 	if err != nil {
-		h.step(pbft.Invalid{From: from.Replica, Digest: f.Digest()})
+		h.junk(from, f, err)
 		return
 	}
 	if q, ok := m.Request(); ok && from.Replica == pbft.FromClient && h.answered(q) { // else it may be a body that is wanted
@@ -156,8 +164,8 @@ func (h *Host) Receive(from Source, f *wire.Frame) {
 // fromClient handles what a client may send: requests in its own name, and
 // probes. It reports whether the message goes on to the core.
 func (h *Host) fromClient(key auth.PublicKey, m *pbft.Message) bool {
-	if nonce, ok := m.Probe(); ok {
-		h.o.Outbox.ToClient(key, h.replica.Report(nonce).Frame(h.cfg, h.o.Self))
+	if p, ok := m.Probe(); ok {
+		h.o.Outbox.ToClient(key, h.report(p).Frame(h.cfg, h.o.Self))
 		return false
 	}
 	q, ok := m.Request()
@@ -213,8 +221,8 @@ func (h *Host) Wakes() bool { return h.eff.Wake }
 // Halted is the reason for which the replica stopped for good, or ReasonNone.
 func (h *Host) Halted() pbft.Reason { return h.halt }
 
-// Report is where the replica stands and whom it accuses.
-func (h *Host) Report() *pbft.Report { return h.replica.Report(0) }
+// Report is where the replica stands and what evidence it holds.
+func (h *Host) Report() *pbft.Report { return h.report(&pbft.Probe{}) }
 
 // Stable is the newest stable checkpoint's slot.
 func (h *Host) Stable() pbft.Seq { return h.stable }
@@ -265,6 +273,9 @@ func (h *Host) apply() {
 	for _, r := range e.Refused {
 		h.reply(r.Request, pbft.Reply{Status: r.Status})
 	}
+	for _, x := range e.Accused {
+		h.accuse(x)
+	}
 	if e.Stable != nil {
 		h.stable = e.Stable.Seq
 	}
@@ -299,12 +310,16 @@ func (h *Host) event(e pbft.Event) {
 	}
 }
 
+// junk is a frame that did not decode or open.
 func (h *Host) junk(from Source, f *wire.Frame, err error) {
-	why := pbft.ReasonSignature
 	if errors.Is(err, pbft.ErrScope) {
-		why = pbft.ReasonUnwanted
+		h.event(pbft.Event{Kind: pbft.EventIgnored, Reason: pbft.ReasonUnwanted, Peer: from.Replica, Digest: f.Digest(), Of: pbft.Kind(f.Kind)})
+		return
 	}
-	h.event(pbft.Event{Kind: pbft.EventIgnored, Reason: why, Peer: from.Replica, Digest: f.Digest(), Of: pbft.Kind(f.Kind)})
+	h.step(pbft.Invalid{From: from.Replica, Frame: f})
+	if from.Replica != pbft.FromClient {
+		h.blame(from.Replica, f, err)
+	}
 }
 
 // FlushedMark is the log record that names the slot up to which the rows are

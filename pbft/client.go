@@ -38,16 +38,15 @@ type Client struct {
 	keyspace []byte
 	session  SessionID
 
-	now     Ticks
-	number  uint64 // last used
-	acked   uint64
-	over    map[uint64]bool // completed numbers above acked, at most a window
-	queue   []operation     // not sent yet; bounded by its callers
-	flight  []*flight       // ascending by number, at most InFlight
-	size    int
-	recent  []decided // the last answers, to judge late replies; at most 64
-	suspect []bool
-	ended   bool
+	now    Ticks
+	number uint64 // last used
+	acked  uint64
+	over   map[uint64]bool // completed numbers above acked, at most a window
+	queue  []operation     // not sent yet; bounded by its callers
+	flight []*flight       // ascending by number, at most InFlight
+	size   int
+	recent []decided // the last answers, to judge late replies; at most 64
+	ended  bool
 }
 
 type operation struct {
@@ -107,7 +106,7 @@ func (e *ClientEffects) Reset() {
 // time in milliseconds and eight random bytes.
 func NewClient(c *Config, p ClientParams, s auth.Signer, keyspace []byte, session SessionID) *Client {
 	return &Client{cfg: c, p: p, sign: s, keyspace: keyspace, session: session,
-		over: map[uint64]bool{}, suspect: make([]bool, len(c.Members))}
+		over: map[uint64]bool{}}
 }
 
 // Submit queues an operation; Flush sends it. token comes back in its
@@ -237,7 +236,6 @@ func (c *Client) Receive(from int, p *Reply, out *ClientEffects) {
 
 func (c *Client) accuse(replica int, out *ClientEffects) {
 	out.Accused = append(out.Accused, Accusation{replica, ReasonReply})
-	c.suspect[replica] = true
 }
 
 func (c *Client) judgeLate(from int, p *Reply, out *ClientEffects) {
@@ -333,9 +331,6 @@ func (c *Client) Unsent(yield func(token uint64, op []byte, deadline Ticks)) {
 	}
 	c.queue = nil
 }
-
-// Suspects are the replicas that contradicted f+1 others, by index.
-func (c *Client) Suspects() []bool { return c.suspect }
 
 // Config is the group's configuration as this client knows it.
 func (c *Client) Config() *Config { return c.cfg }

@@ -20,10 +20,11 @@ type Received struct {
 	Message Verified
 }
 
-// Invalid is a frame with a false signature: only its digest matters.
+// Invalid is a frame that is no message: its body is malformed, or a signature
+// in it is false.
 type Invalid struct {
-	From   int
-	Digest wire.Digest
+	From  int
+	Frame *wire.Frame
 }
 
 // Synced says that the first Records records ever emitted are durable.
@@ -89,7 +90,8 @@ type Effects struct {
 	Execute []Ordered // execute in order
 	Roots   []Seq     // root wanted of the state after this slot, which is the last executed
 	Refused []Refusal
-	Stable  *Stable // newest stable certificate, if it changed
+	Accused []*Evidence // not verified yet; any number for one misdeed
+	Stable  *Stable     // newest stable certificate, if it changed
 	Events  []Event
 	Wake    bool   // a Clock is wanted at the next tick; false: silence
 	Halt    Reason // the replica has stopped for good: end the process
@@ -102,8 +104,9 @@ func (e *Effects) Reset() {
 	clear(e.Sends)
 	clear(e.Execute)
 	clear(e.Refused)
+	clear(e.Accused)
 	*e = Effects{Eager: e.Eager[:0], Records: e.Records[:0], Sends: e.Sends[:0],
-		Execute: e.Execute[:0], Roots: e.Roots[:0], Refused: e.Refused[:0], Events: e.Events[:0]}
+		Execute: e.Execute[:0], Roots: e.Roots[:0], Refused: e.Refused[:0], Accused: e.Accused[:0], Events: e.Events[:0]}
 }
 
 // Admission is what the executed state says of a request.

@@ -76,9 +76,9 @@ func decodeBody(c *Config, r *wire.Reader, f *wire.Frame) any {
 	case KindFetch:
 		return &Fetch{Digests: decodeDigests(r, MaxFetch)}
 	case KindProbe:
-		return &Probe{Nonce: r.U64()}
+		return &Probe{Nonce: r.U64(), Wanted: decodeDigests(r, MaxWanted)}
 	default:
-		return decodeReport(r)
+		return decodeReport(c, r)
 	}
 }
 
