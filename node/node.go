@@ -61,6 +61,7 @@ type Node struct {
 	index   map[transport.Key]int
 	allowed map[transport.Key]bool
 	monitor *monitor
+	filer   *filer // nil: evidence is kept in memory only
 	began   time.Time
 
 	mu      sync.Mutex
@@ -218,11 +219,13 @@ func (n *Node) recover() (err error) {
 			return err
 		}
 	}
+	verifier := newTables(n.knownKeys())
+	record, known := n.openEvidence(verifier)
 	n.host, err = host.Open(host.Options{
-		Config: n.cfg, Self: n.folder.id, Signer: signer, Verifier: newTables(n.knownKeys()), Machine: n.o.Machine,
+		Config: n.cfg, Self: n.folder.id, Signer: signer, Verifier: verifier, Machine: n.o.Machine,
 		Store: n.rows, Log: log, Outbox: outbox, Sessions: host.DefaultSessions(),
 		Allowed: func(key auth.PublicKey) bool { return n.allowed[transport.Key(key)] },
-		Event:   n.event,
+		Event:   n.event, Evidence: known, Record: record,
 	}, host.Recovery{
 		Records: func(yield func([]byte) error) error {
 			for _, record := range records {
@@ -285,6 +288,9 @@ func (n *Node) close() error {
 	}
 	if n.inbox != nil {
 		n.inbox.Close()
+	}
+	if n.filer != nil {
+		n.filer.close()
 	}
 	if n.rows != nil {
 		errs = append(errs, n.rows.Close())
