@@ -172,26 +172,30 @@ func (o *Opener) badNewView(frames []*wire.Frame) error {
 	if !ok {
 		return errFrames
 	}
-	v, quoted := m.body.(*NewView), frames[1:]
-	if !v.names(m.Author()) && len(quoted) == 0 {
+	v := m.body.(*NewView)
+	if !v.names(m.Author()) && len(frames) == 1 {
 		return nil
 	}
-	var used []*change
-	for _, ref := range v.Changes {
-		if len(quoted) == 0 || quoted[0].Digest() != ref.Digest {
-			continue
-		}
-		x, ok := o.exhibit(quoted[0], KindViewChange)
+	quoted := map[wire.Digest]*change{}
+	for _, f := range frames[1:] {
+		x, ok := o.exhibit(f, KindViewChange)
 		if !ok {
 			return errOtherFrom
 		}
-		c := &change{ViewChange: x.body.(*ViewChange), frame: x.Frame, author: x.Author()}
+		quoted[f.Digest()] = &change{ViewChange: x.body.(*ViewChange), frame: f, author: x.Author()}
+	}
+	var used []*change
+	for _, ref := range v.Changes {
+		c := quoted[ref.Digest]
+		if c == nil {
+			continue
+		}
 		if c.author != ref.Author || c.View != v.View {
 			return nil
 		}
-		used, quoted = append(used, c), quoted[1:]
+		used = append(used, c)
 	}
-	if len(used) < len(v.Changes) || len(quoted) > 0 {
+	if len(used) < len(v.Changes) || len(frames)-1 > len(used) {
 		return errOtherFrom
 	}
 	if _, picks := choose(used, v.View); v.follows(picks) {
