@@ -201,7 +201,8 @@ func (a *app) printEvidence(found []client.Exhibit) error {
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "ID\tACCUSED\tKIND\tCLASS\tMESSAGE\tVIEW\tSLOT\tSEEN BY")
 	for _, t := range list {
-		fmt.Fprintf(w, "%.16s\t%d\t%s\t%s\t%s\t%d\t%d\t%s\n", t.ID, t.Accused, t.Kind, t.Class, t.Message, t.View, t.Seq, numbers(t.Seen))
+		view, slot := place(t.Message, t.View, t.Seq)
+		fmt.Fprintf(w, "%.16s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", t.ID, t.Accused, t.Kind, t.Class, t.Message, view, slot, numbers(t.Seen))
 	}
 	return w.Flush()
 }

@@ -45,7 +45,31 @@ func (f *frameText) line() string {
 	if f.Author >= 0 {
 		who = fmt.Sprintf(" by replica %d", f.Author)
 	}
-	return fmt.Sprintf("%s%s, view %d, slot %d: %s (%d bytes, digest %.16s)", f.Message, who, f.View, f.Seq, f.Says, f.Bytes, f.Digest)
+	where := ""
+	if view, slot := place(f.Message, f.View, f.Seq); view != "-" {
+		where = ", view " + view
+		if slot != "-" {
+			where += ", slot " + slot
+		}
+	} else if slot != "-" {
+		where = ", slot " + slot
+	}
+	return fmt.Sprintf("%s%s%s: %s (%d bytes, digest %.16s)", f.Message, who, where, f.Says, f.Bytes, f.Digest)
+}
+
+// place is the view and the slot that a message speaks of; "-" where its kind
+// names none.
+func place(message string, view, seq uint64) (string, string) {
+	v, s := strconv.FormatUint(view, 10), strconv.FormatUint(seq, 10)
+	switch message {
+	case "pre-prepare", "prepare", "commit":
+		return v, s
+	case "view-change", "new-view":
+		return v, "-"
+	case "checkpoint":
+		return "-", s
+	}
+	return "-", "-"
 }
 
 func summary(x *client.Exhibit) itemText {
