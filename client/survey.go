@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tagma-db/tagma/pbft"
+	"github.com/tagma-db/tagma/wire"
 )
 
 // Probe is what one replica says of itself when it is asked.
@@ -23,6 +24,12 @@ type Probe struct {
 // have answered or ctx ends. Nobody should believe a report alone.
 func (c *Client) Probe(ctx context.Context) []Probe {
 	c.settle(ctx)
+	return c.probe(ctx, nil)
+}
+
+// probe asks every replica, or with wanted only those that it wants evidence
+// of, by replica.
+func (c *Client) probe(ctx context.Context, wanted [][]wire.Digest) []Probe {
 	var random [8]byte
 	rand.Read(random[:])
 	nonce := binary.BigEndian.Uint64(random[:])
@@ -38,9 +45,14 @@ func (c *Client) Probe(ctx context.Context) []Probe {
 		delete(c.probes, nonce)
 		c.mu.Unlock()
 	}()
-	frame := (&pbft.Probe{Nonce: nonce}).Frame(c.cfg).Raw()
 	for id, l := range c.links {
-		connected := l.Send(frame)
+		q := pbft.Probe{Nonce: nonce}
+		if wanted != nil {
+			if q.Wanted = wanted[id]; len(q.Wanted) == 0 {
+				continue
+			}
+		}
+		connected := l.Send(q.Frame(c.cfg).Raw())
 		c.mu.Lock()
 		p.out[id].Connected = connected
 		c.mu.Unlock()

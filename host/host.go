@@ -58,7 +58,11 @@ type Options struct {
 	// Journal is how many bytes of changes wait before the trees are saved; 0: 16 MiB.
 	Journal int
 	// Archive is how many executed slots are kept for replicas that lag; 0: 16 L.
-	Archive pbft.Seq
+	Archive  pbft.Seq
+	Evidence []*pbft.Evidence // recorded before, oldest first, and verified; what finds no room is forgotten
+	// Record is told every new item of evidence, and which items made room for
+	// it. It must not block; may be nil.
+	Record func(e *pbft.Evidence, dropped []wire.Digest)
 }
 
 // Host is one replica of one group. It is not safe for concurrent use.
@@ -67,6 +71,7 @@ type Host struct {
 	cfg     *pbft.Config
 	replica *pbft.Replica
 	opener  *pbft.Opener
+	book    *pbft.Book
 	eff     pbft.Effects
 	inputs  []pbft.Input // made while effects are applied, at most a few
 	state   groupState
@@ -127,7 +132,10 @@ func Open(o Options, rec Recovery) (*Host, error) {
 	if o.Journal == 0 {
 		o.Journal = defaultJournal
 	}
-	h := &Host{o: o, cfg: o.Config, opener: pbft.NewOpener(o.Config, o.Verifier), synced: rec.Next - 1, last: rec.Next - 1, boot: rec.Boot}
+	h := &Host{o: o, cfg: o.Config, opener: pbft.NewOpener(o.Config, o.Verifier), synced: rec.Next - 1, last: rec.Next - 1, boot: rec.Boot, book: pbft.NewBook(o.Config)}
+	for _, e := range o.Evidence {
+		h.book.Add(e)
+	}
 	var flushed uint64
 	restore := pbft.Restore{Config: o.Config}
 	err := rec.Records(func(record []byte) error {
@@ -192,7 +200,7 @@ func (h *Host) Receive(from Source, f *wire.Frame) {
 	}
 	v, err := h.opener.Open(m)
 	if err != nil {
-		h.step(pbft.Invalid{From: from.Replica, Digest: f.Digest()})
+		h.junk(from, f, err)
 		return
 	}
 	if q, ok := m.Request(); ok && from.Replica == pbft.FromClient && h.answered(q) { // else it may be a body that is wanted
@@ -217,8 +225,8 @@ func (h *Host) onState(from int, m *pbft.Message) bool {
 // fromClient handles what a client may send: requests in its own name, reads,
 // and probes. It reports whether the message goes on to the core.
 func (h *Host) fromClient(key auth.PublicKey, m *pbft.Message) bool {
-	if nonce, ok := m.Probe(); ok {
-		h.o.Outbox.ToClient(key, h.replica.Report(nonce).Frame(h.cfg, h.o.Self))
+	if p, ok := m.Probe(); ok {
+		h.o.Outbox.ToClient(key, h.report(p).Frame(h.cfg, h.o.Self))
 		return false
 	}
 	if q, ok := m.Read(); ok {
@@ -279,8 +287,8 @@ func (h *Host) Wakes() bool { return h.eff.Wake || h.transfer != nil || len(h.se
 // Halted is the reason for which the replica stopped for good, or ReasonNone.
 func (h *Host) Halted() pbft.Reason { return h.halt }
 
-// Report is where the replica stands and whom it accuses.
-func (h *Host) Report() *pbft.Report { return h.replica.Report(0) }
+// Report is where the replica stands and what evidence it holds.
+func (h *Host) Report() *pbft.Report { return h.report(&pbft.Probe{}) }
 
 // Err is the first error of the state; the driver ends the process.
 func (h *Host) Err() error { return errors.Join(h.err, h.o.Store.Err()) }
@@ -345,6 +353,9 @@ func (h *Host) apply() {
 	for i := range e.Reads {
 		h.answerRead(&e.Reads[i])
 	}
+	for _, x := range e.Accused {
+		h.accuse(x)
+	}
 	if e.Stable != nil {
 		h.stable = e.Stable.Seq
 		h.retire()
@@ -383,12 +394,16 @@ func (h *Host) event(e pbft.Event) {
 	}
 }
 
+// junk is a frame that did not decode or open.
 func (h *Host) junk(from Source, f *wire.Frame, err error) {
-	why := pbft.ReasonSignature
 	if errors.Is(err, pbft.ErrScope) {
-		why = pbft.ReasonUnwanted
+		h.event(pbft.Event{Kind: pbft.EventIgnored, Reason: pbft.ReasonUnwanted, Peer: from.Replica, Digest: f.Digest(), Of: pbft.Kind(f.Kind)})
+		return
 	}
-	h.event(pbft.Event{Kind: pbft.EventIgnored, Reason: why, Peer: from.Replica, Digest: f.Digest(), Of: pbft.Kind(f.Kind)})
+	h.step(pbft.Invalid{From: from.Replica, Frame: f})
+	if from.Replica != pbft.FromClient {
+		h.blame(from.Replica, f, err)
+	}
 }
 
 // FlushedMark is the log record that names the slot up to which the rows are

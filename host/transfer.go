@@ -290,7 +290,7 @@ func (h *Host) onStateBlob(from int, f *wire.Frame, b *pbft.StateBlob) {
 		t.stats.Bytes += uint64(len(f.Raw()))
 		t.take(a, b)
 		if s.lied {
-			h.inputs = append(h.inputs, pbft.Lied{Peer: from, Frame: f})
+			h.accuse(pbft.Junk(from, f))
 		}
 		h.advanceTransfer()
 		h.drain()

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -118,9 +119,10 @@ func (n *Node) state(ctx context.Context) (s state, ok bool) {
 		s = state{Cluster: fmt.Sprintf("%x", n.cfg.Cluster[:]), Node: n.folder.id, Epoch: n.cfg.Epoch, View: uint64(r.View),
 			Active: r.Active, Primary: n.cfg.Primary(r.View), Stable: uint64(r.Stable), Executed: uint64(r.Executed),
 			State: r.State, LogBytes: n.log.Size(), Waiting: n.host.Waiting(), Accused: []int{}}
-		for _, e := range r.Evidence {
-			s.Accused = append(s.Accused, e.Culprit)
+		for _, ref := range r.Held {
+			s.Accused = append(s.Accused, ref.Culprit)
 		}
+		s.Accused = slices.Compact(s.Accused) // they come by accused
 	}
 	finished := make(chan struct{})
 	select {

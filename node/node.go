@@ -62,6 +62,7 @@ type Node struct {
 	index   map[transport.Key]int
 	allowed map[transport.Key]bool
 	monitor *monitor
+	filer   *filer // nil: evidence is kept in memory only
 	began   time.Time
 
 	mu      sync.Mutex
@@ -220,12 +221,14 @@ func (n *Node) recover() (err error) {
 			return err
 		}
 	}
+	verifier := newTables(n.knownKeys())
+	record, known := n.openEvidence(verifier)
 	n.host, err = host.Open(host.Options{
-		Config: n.cfg, Self: n.folder.id, Signer: signer, Verifier: newTables(n.knownKeys()), Machine: n.o.Machine,
+		Config: n.cfg, Self: n.folder.id, Signer: signer, Verifier: verifier, Machine: n.o.Machine,
 		Store: n.rows, Log: log, Outbox: outbox, Sessions: host.DefaultSessions(),
 		Allowed: func(key auth.PublicKey) bool { return n.allowed[transport.Key(key)] },
-		Event:   n.event,
-		Beside:  n.worker.do,
+		Event:   n.event, Evidence: known, Record: record,
+		Beside: n.worker.do,
 	}, host.Recovery{
 		Records: func(yield func([]byte) error) error {
 			for _, record := range records {
@@ -294,6 +297,9 @@ func (n *Node) close() error {
 	}
 	if n.host != nil {
 		n.host.Close()
+	}
+	if n.filer != nil {
+		n.filer.close()
 	}
 	if n.rows != nil {
 		errs = append(errs, n.rows.Close())

@@ -196,11 +196,12 @@ func (r *Replica) onBatch(from int, m *Message, b *Batch) {
 	}
 }
 
-// invalid learns of a frame whose signature is false. If an accepted
-// proposal names it, the primary proposed what no correct replica prepares.
+// invalid learns of a frame that is no message. If an accepted proposal names
+// it, the primary proposed what no correct replica prepares.
 func (r *Replica) invalid(in Invalid) {
-	r.event(Event{Kind: EventIgnored, Reason: ReasonSignature, Peer: in.From, Digest: in.Digest})
-	if r.store.wants[in.Digest] == nil {
+	digest := in.Frame.Digest()
+	r.event(Event{Kind: EventIgnored, Reason: ReasonSignature, Peer: in.From, Digest: digest, Of: Kind(in.Frame.Kind)})
+	if r.store.wants[digest] == nil {
 		return
 	}
 	for seq := r.low + 1; seq <= r.low+r.p.Log; seq++ {
@@ -208,22 +209,42 @@ func (r *Replica) invalid(in Invalid) {
 		if s == nil || s.proposal == nil {
 			continue
 		}
-		b := r.store.find(s.proposal.body.(*Vote).Digest)
+		named := s.proposal.body.(*Vote).Digest
+		if named == digest {
+			r.badBatch(s, in.Frame)
+			return
+		}
+		b := r.store.find(named)
 		if b == nil {
 			continue
 		}
 		for _, d := range b.Requests {
-			if d == in.Digest {
-				r.badBatch(s)
+			if d == digest {
+				r.badBatch(s, b.frame, in.Frame)
 				return
 			}
 		}
 	}
 }
 
-func (r *Replica) badBatch(s *slot) {
-	r.accuse(s.proposal.Author(), ReasonBadBatch, s.proposal.Frame, nil)
+// badBatch leaves a primary whose proposal is provably invalid, as its batch
+// and some of its requests show.
+func (r *Replica) badBatch(s *slot, shown ...*wire.Frame) {
+	r.accuse(&Evidence{ChargeBatch, s.proposal.Author(), append([]*wire.Frame{s.proposal.Frame}, shown...)})
 	r.leave(r.view+1, ReasonBadBatch)
+}
+
+// oversized is a batch and requests of it that are too large together.
+func (r *Replica) oversized(d wire.Digest) []*wire.Frame {
+	b, size := r.store.find(d), 0
+	frames := []*wire.Frame{b.frame}
+	for _, d := range b.Requests {
+		if q := r.store.request(d); q != nil && size <= r.p.BatchSize {
+			size += len(q.frame.Raw())
+			frames = append(frames, q.frame)
+		}
+	}
+	return frames
 }
 
 // onFetch serves content to anyone who names its digest.

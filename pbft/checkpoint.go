@@ -44,7 +44,7 @@ func (r *Replica) keepVote(author int, m *Message) bool {
 	}
 	if at < len(list) && list[at].body.(*Checkpoint).Seq == k.Seq {
 		if *list[at].body.(*Checkpoint) != *k {
-			r.accuse(author, ReasonEquivocation, list[at].Frame, m.Frame)
+			r.accuse(equivocation(author, list[at].Frame, m.Frame))
 		}
 		return false
 	}
@@ -115,7 +115,7 @@ func (r *Replica) compare() {
 	for author, list := range r.votes {
 		for _, m := range list {
 			if k := m.body.(*Checkpoint); k.Seq == r.stable.Seq && *k != r.stable.Checkpoint {
-				r.accuse(author, ReasonDiverged, m.Frame, r.stable.frames[0])
+				r.accuse(&Evidence{ChargeDiverged, author, append([]*wire.Frame{m.Frame}, r.stable.frames...)})
 			}
 		}
 	}

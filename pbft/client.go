@@ -38,22 +38,22 @@ type Client struct {
 	keyspace []byte
 	session  SessionID
 
-	now     Ticks
-	number  uint64 // last used
-	acked   uint64
-	over    map[uint64]bool // completed numbers above acked, at most a window
-	queue   []operation     // not sent yet; bounded by its callers
-	flight  []*flight       // ascending by number, at most InFlight
-	size    int
-	recent  []decided // the last answers, to judge late replies; at most 64
-	suspect []bool
-	ended   bool
+	now    Ticks
+	number uint64 // last used
+	acked  uint64
+	over   map[uint64]bool // completed numbers above acked, at most a window
+	queue  []operation     // not sent yet; bounded by its callers
+	flight []*flight       // ascending by number, at most InFlight
+	size   int
+	recent []decided // the last answers, to judge late replies; at most 64
+	ended  bool
 
 	// Unordered reads (reading.go).
-	unread []*reading // not sent yet; bounded by its callers
-	reads  []*reading // under way, at most maxUnderWay and MaxReads
-	asked  uint64     // questions, each of up to MaxReads reads
-	heard  []uint64   // by replica: the last question that it answered
+	suspect []bool     // by replica: it contradicted f+1 others
+	unread  []*reading // not sent yet; bounded by its callers
+	reads   []*reading // under way, at most maxUnderWay and MaxReads
+	asked   uint64     // questions, each of up to MaxReads reads
+	heard   []uint64   // by replica: the last question that it answered
 }
 
 type operation struct {
@@ -247,8 +247,8 @@ func (c *Client) Receive(from int, p *Reply, out *ClientEffects) {
 }
 
 func (c *Client) accuse(replica int, out *ClientEffects) {
-	out.Accused = append(out.Accused, Accusation{replica, ReasonReply})
 	c.suspect[replica] = true
+	out.Accused = append(out.Accused, Accusation{replica, ReasonReply})
 }
 
 func (c *Client) judgeLate(from int, p *Reply, out *ClientEffects) {
@@ -347,9 +347,6 @@ func (c *Client) Unsent(yield func(token uint64, op []byte, deadline Ticks)) {
 	}
 	c.queue, c.reads, c.unread = nil, nil, nil
 }
-
-// Suspects are the replicas that contradicted f+1 others, by index.
-func (c *Client) Suspects() []bool { return c.suspect }
 
 // Config is the group's configuration as this client knows it.
 func (c *Client) Config() *Config { return c.cfg }

@@ -80,8 +80,9 @@ func (w *world) messages() []*wire.Frame {
 	reply := &Reply{Session: SessionID{1}, Number: 3, Seq: 6, View: 5, Digest: ResultDigest([]byte("r")), Full: true, Result: []byte("r")}
 	status := &Status{View: 5, Active: true, Stable: 4, Executed: 8, History: wire.Digest{2}, Counter: 9, Ask: true, Base: 6,
 		Claims: []wire.Digest{{3}, {4}}}
-	report := &Report{Nonce: 1, View: 5, Active: true, Stable: 4, Executed: 8, State: "well", Evidence: []Evidence{
-		{Culprit: 2, Reason: ReasonEquivocation, First: proposals[0], Second: changeFrame}}}
+	item := equivocation(2, w.signed(KindPrepare, 2, vote.encode()), w.signed(KindPrepare, 2, Vote{View: 4, Seq: 6}.encode()))
+	report := &Report{Nonce: 1, View: 5, Active: true, Stable: 4, Executed: 8, State: "well", Held: []EvidenceRef{item.Ref()},
+		Shown: []*Evidence{item}}
 	return []*wire.Frame{
 		q.frame,
 		w.plain(KindBatch, wire.NoAuthor, batch.encode()),
@@ -94,7 +95,7 @@ func (w *world) messages() []*wire.Frame {
 		w.signed(KindNewView, w.cfg.Primary(5), encodeNewView(5, refs, proposals)),
 		w.plain(KindStatus, 3, status.encode()),
 		w.plain(KindFetch, 3, (&Fetch{[]wire.Digest{{5}}}).encode()),
-		(&Probe{7}).Frame(w.cfg),
+		(&Probe{7, []wire.Digest{item.ID()}}).Frame(w.cfg),
 		report.Frame(w.cfg, 3),
 		(&StateFetch{ID: 7, Seq: 4, Part: StateNodes, Tree: 9, Items: []StateItem{{2, []byte("key")}, {1, nil}}}).Frame(w.cfg, 3),
 		(&StateBlob{ID: 7, Held: true, Items: [][]byte{[]byte("item"), {}}}).Frame(w.cfg, 2),

@@ -248,8 +248,11 @@ func (f *Fetch) encode() []byte {
 	return w.B
 }
 
-// Probe asks a replica for a Report.
-type Probe struct{ Nonce uint64 }
+// Probe asks a replica for a Report, and for items of evidence that it holds.
+type Probe struct {
+	Nonce  uint64
+	Wanted []wire.Digest // at most MaxWanted
+}
 
 // Report is what one replica says of itself and of the others.
 type Report struct {
@@ -258,23 +261,19 @@ type Report struct {
 	Active   bool
 	Stable   Seq
 	Executed Seq
-	State    string     // "", or why it does not take part, at most 255 bytes
-	Evidence []Evidence // at most 16
-}
-
-// Evidence is two frames of one author that no correct replica signs both,
-// or one frame beside which a quorum's certificate says otherwise.
-type Evidence struct {
-	Culprit int
-	Reason  Reason
-	First   *wire.Frame
-	Second  *wire.Frame // nil where the first suffices
+	State    string        // "", or why it does not take part, at most 255 bytes
+	Held     []EvidenceRef // all the evidence that it has, at most maxHeld
+	Shown    []*Evidence   // of what was wanted as much as fits, at most MaxWanted and maxShown bytes
 }
 
 // Frame encodes the probe.
 func (p *Probe) Frame(c *Config) *wire.Frame {
 	var w wire.Writer
 	w.U64(p.Nonce)
+	w.U16(uint16(len(p.Wanted)))
+	for _, d := range p.Wanted {
+		w.Raw(d[:])
+	}
 	return wire.Encode(c.header(KindProbe, wire.NoAuthor), w.B)
 }
 
@@ -287,40 +286,40 @@ func (p *Report) Frame(c *Config, author int) *wire.Frame {
 	w.U64(uint64(p.Stable))
 	w.U64(uint64(p.Executed))
 	w.Bytes([]byte(p.State))
-	w.U16(uint16(len(p.Evidence)))
-	for _, e := range p.Evidence {
-		w.U16(uint16(e.Culprit))
-		w.U8(uint8(e.Reason))
-		frames := []*wire.Frame{e.First}
-		if e.Second != nil {
-			frames = append(frames, e.Second)
-		}
-		encodeFrames(&w, frames)
+	w.U16(uint16(len(p.Held)))
+	for _, ref := range p.Held {
+		w.Raw(ref.ID[:])
+		w.U8(uint8(ref.Charge))
+		w.U16(uint16(ref.Culprit))
+	}
+	w.U16(uint16(len(p.Shown)))
+	for _, e := range p.Shown {
+		w.Bytes(e.Encode())
 	}
 	return wire.Encode(c.header(KindReport, author), w.B)
 }
 
-func decodeReport(r *wire.Reader) *Report {
+func decodeReport(c *Config, r *wire.Reader) *Report {
 	p := &Report{Nonce: r.U64(), View: View(r.U64()), Active: r.Bool(), Stable: Seq(r.U64()), Executed: Seq(r.U64())}
 	p.State = string(r.Bytes(255))
-	for range r.Count(maxReport, 5+wire.Overhead) {
-		e := Evidence{Culprit: int(r.U16()), Reason: Reason(r.U8())}
-		frames := [2]*wire.Frame{}
-		n := r.Count(2, 4+wire.Overhead)
-		for i := range n {
-			f, err := wire.Decode(r.Bytes(wire.MaxFrame))
-			if err != nil {
-				r.Fail()
-				return p
-			}
-			frames[i] = f
+	n := r.Count(maxHeld, 35)
+	if n > 0 {
+		p.Held = make([]EvidenceRef, 0, n)
+	}
+	for range n {
+		ref := EvidenceRef{r.Digest(), Charge(r.U8()), int(r.U16())}
+		if ref.Charge == 0 || ref.Charge >= chargeEnd || ref.Culprit >= len(c.Members) {
+			r.Fail()
 		}
-		if n == 0 || e.Reason >= reasonEnd {
+		p.Held = append(p.Held, ref)
+	}
+	for range r.Count(MaxWanted, 4) {
+		e, err := DecodeEvidence(r.Bytes(MaxEvidence))
+		if err != nil {
 			r.Fail()
 			return p
 		}
-		e.First, e.Second = frames[0], frames[1]
-		p.Evidence = append(p.Evidence, e)
+		p.Shown = append(p.Shown, e)
 	}
 	return p
 }

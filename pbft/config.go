@@ -60,8 +60,9 @@ const (
 	maxSeq        = 1 << 62 // sums of what is decoded do not overflow
 	maxView       = 1 << 62
 	maxViewJump   = 1 << 32 // a peer's view further above ours is refused
-	maxReport     = 16      // evidence items in a Report
-	maxEvidence   = 2 << 20 // and their bytes
+	MaxWanted     = 64      // items of evidence that a Probe can ask for
+	maxHeld       = 4096    // items that a Report can name
+	maxShown      = 3 << 20 // bytes of the items in a Report
 	maxAnswers    = 4       // questions of one replica answered in a tick
 )
 

@@ -20,10 +20,11 @@ type Received struct {
 	Message Verified
 }
 
-// Invalid is a frame with a false signature: only its digest matters.
+// Invalid is a frame that is no message: its body is malformed, or a signature
+// in it is false.
 type Invalid struct {
-	From   int
-	Digest wire.Digest
+	From  int
+	Frame *wire.Frame
 }
 
 // Synced says that the first Records records ever emitted are durable.
@@ -38,13 +39,6 @@ type Installed struct {
 	Seq     Seq
 	Time    int64 // agreed time at Seq
 	History wire.Digest
-}
-
-// Lied says that a replica answered a StateFetch with what does not belong to
-// the state; frame is the answer.
-type Lied struct {
-	Peer  int
-	Frame *wire.Frame
 }
 
 // LinkUp says that a link was made, or that a queue that dropped has drained.
@@ -65,7 +59,6 @@ func (Invalid) input()   {}
 func (Synced) input()    {}
 func (Rooted) input()    {}
 func (Installed) input() {}
-func (Lied) input()      {}
 func (LinkUp) input()    {}
 func (DiskStall) input() {}
 func (Flush) input()     {}
@@ -106,8 +99,9 @@ type Effects struct {
 	Execute []Ordered // execute in order
 	Roots   []Seq     // root wanted of the state after this slot, which is the last executed
 	Refused []Refusal
-	Reads   []DueRead // answer, after Execute
-	Stable  *Stable   // newest stable certificate, if it changed
+	Accused []*Evidence // not verified yet; any number for one misdeed
+	Reads   []DueRead   // answer, after Execute
+	Stable  *Stable     // newest stable certificate, if it changed
 	// Transfer is a state that would help this replica, signed by f+1 at least:
 	// fetch it, install it and say so. One of an earlier Step may do instead.
 	Transfer *Stable
@@ -123,9 +117,10 @@ func (e *Effects) Reset() {
 	clear(e.Sends)
 	clear(e.Execute)
 	clear(e.Refused)
+	clear(e.Accused)
 	clear(e.Reads)
 	*e = Effects{Eager: e.Eager[:0], Records: e.Records[:0], Sends: e.Sends[:0],
-		Execute: e.Execute[:0], Roots: e.Roots[:0], Refused: e.Refused[:0], Reads: e.Reads[:0], Events: e.Events[:0]}
+		Execute: e.Execute[:0], Roots: e.Roots[:0], Refused: e.Refused[:0], Reads: e.Reads[:0], Accused: e.Accused[:0], Events: e.Events[:0]}
 }
 
 // Admission is what the executed state says of a request.

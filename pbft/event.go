@@ -55,15 +55,14 @@ const (
 	ReasonEquivocation        // two different votes for one slot and view
 	ReasonBadBatch            // the primary proposed a batch that is provably invalid
 	ReasonBadNewView          // a NewView that does not follow from its view-changes
-	ReasonBadChange           // two different view-changes for one view
 	ReasonDiverged            // a checkpoint that differs from a stable certificate
 	ReasonReply               // a reply that differs from f+1 others
 	ReasonSignature           // a frame whose signature does not verify
 	ReasonAmnesia             // own votes exist that the log here does not know
 	ReasonFaults              // more than f replicas are faulty
 	ReasonTime                // a batch's time is too far from this replica's clock
-	ReasonState               // an answer that does not belong to the state asked for
 	ReasonUnreadable          // this replica's state is not to be read: it joins, stops or repairs
+	ReasonUnproven            // an accusation that does not hold
 	reasonEnd
 )
 
@@ -71,10 +70,9 @@ var reasonNames = [reasonEnd]string{"", "old view", "outside the window", "dupli
 	"unwanted", "null batch", "view too far ahead", "joining", "too many questions",
 	"request timed out", "new view timed out", "f+1 replicas are in higher views", "primary abdicated",
 	"primary restarted", "clean stop", "disk stalls", "equivocation", "invalid batch",
-	"invalid new-view", "two view-changes for one view", "checkpoint differs from the stable one",
+	"invalid new-view", "checkpoint differs from the stable one",
 	"reply differs from f+1 others", "invalid signature", "amnesia", "more than f faults", "time too far from this clock",
-	"answer does not belong to the state asked for",
-	"state not readable"}
+	"state not readable", "accusation not proven"}
 
 // String is the reason in words.
 func (r Reason) String() string {

@@ -129,7 +129,7 @@ func TestFetchIsNotStarved(t *testing.T) {
 	view := View(4 << 20)
 	for r.ordered == 0 {
 		if now++; now > 1000 {
-			t.Fatalf("I9: 10 s of false NewViews, and nobody but their author was asked for the batch; evidence %v", r.evidence)
+			t.Fatalf("I9: 10 s of false NewViews, and nobody but their author was asked for the batch; accused %v", e.Accused)
 		}
 		e.Reset()
 		r.Step(Clock{now, 1}, &e)
@@ -227,8 +227,8 @@ func TestOversizedBatchIsRefusedEarly(t *testing.T) {
 		r.Step(Received{0, Verified{&Message{Frame: q.frame, body: q}}}, &e)
 		r.Step(Flush{}, &e)
 		if r.view == 1 {
-			if i > 2 || len(r.evidence) != 1 || r.evidence[0].Reason != ReasonBadBatch {
-				t.Fatalf("left after %d bodies, evidence %v", i+1, r.evidence)
+			if i > 2 || len(e.Accused) != 1 || e.Accused[0].Charge != ChargeBatch {
+				t.Fatalf("left after %d bodies, accused %v", i+1, e.Accused)
 			}
 			return
 		}

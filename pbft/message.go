@@ -347,13 +347,10 @@ func (m *Message) Request() (*Request, bool) {
 	return q, ok
 }
 
-// Probe returns the nonce of a probe.
-func (m *Message) Probe() (uint64, bool) {
+// Probe returns the message's body if it is a probe.
+func (m *Message) Probe() (*Probe, bool) {
 	p, ok := m.body.(*Probe)
-	if !ok {
-		return 0, false
-	}
-	return p.Nonce, true
+	return p, ok
 }
 
 // Reply returns the message's body if it is a reply.

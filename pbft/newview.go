@@ -61,7 +61,7 @@ func (r *Replica) onNewView(m *Message, v *NewView) {
 		return
 	case r.wantedNew != nil && r.wantedNew.body.(*NewView).View <= v.View: // a higher one may be a fable
 		if have := r.wantedNew; have.body.(*NewView).View == v.View && have.Frame.Digest() != m.Frame.Digest() {
-			r.accuse(m.Author(), ReasonEquivocation, have.Frame, m.Frame)
+			r.accuse(equivocation(m.Author(), have.Frame, m.Frame))
 		}
 		return
 	}
@@ -85,7 +85,7 @@ func (r *Replica) tryAccept() {
 			continue
 		}
 		if c.author != ref.Author || c.View != v.View {
-			r.refuse(m, v)
+			r.refuse(m, v, []*change{c})
 			return
 		}
 		used = append(used, c)
@@ -94,19 +94,13 @@ func (r *Replica) tryAccept() {
 		return
 	}
 	stable, picks := choose(used, v.View)
-	own := false
-	for _, c := range used {
-		own = own || c.author == m.Author()
-	}
-	if !own || len(picks) != len(v.Proposals) {
-		r.refuse(m, v)
+	if !v.names(m.Author()) {
+		r.refuse(m, v, nil)
 		return
 	}
-	for i, p := range v.Proposals {
-		if *p.body.(*Vote) != picks[i] {
-			r.refuse(m, v)
-			return
-		}
+	if !v.follows(picks) {
+		r.refuse(m, v, used)
+		return
 	}
 	if v.View > r.view { // a jump: the view is synced before anything of it
 		r.view, r.change = v.View, nil
@@ -136,9 +130,37 @@ func (r *Replica) dropWanted() {
 	r.wantedNew, r.fetched = nil, nil
 }
 
-// refuse moves on from a primary whose NewView does not follow.
-func (r *Replica) refuse(m *Message, v *NewView) {
-	r.accuse(m.Author(), ReasonBadNewView, m.Frame, nil)
+// names reports whether the NewView rests on a view-change of this author.
+func (v *NewView) names(author int) bool {
+	for _, ref := range v.Changes {
+		if ref.Author == author {
+			return true
+		}
+	}
+	return false
+}
+
+// follows reports whether the NewView proposes exactly what was chosen.
+func (v *NewView) follows(picks []Vote) bool {
+	if len(picks) != len(v.Proposals) {
+		return false
+	}
+	for i, p := range v.Proposals {
+		if *p.body.(*Vote) != picks[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// refuse moves on from a primary whose NewView does not follow from the
+// view-changes that show it.
+func (r *Replica) refuse(m *Message, v *NewView, shown []*change) {
+	frames := []*wire.Frame{m.Frame}
+	for _, c := range shown {
+		frames = append(frames, c.frame)
+	}
+	r.accuse(&Evidence{ChargeNewView, m.Author(), frames})
 	r.dropWanted()
 	if v.View == r.view && !r.active { // else nobody here waits for it
 		r.leave(v.View+1, ReasonBadNewView)

@@ -112,7 +112,7 @@ func (r *Replica) onPrePrepare(m *Message, v *Vote) {
 		if have := s.proposal.body.(*Vote); *have == *v {
 			r.ignore(m, ReasonDuplicate)
 		} else {
-			r.accuse(m.Author(), ReasonEquivocation, s.proposal.Frame, m.Frame)
+			r.accuse(equivocation(m.Author(), s.proposal.Frame, m.Frame))
 			r.leave(r.view+1, ReasonEquivocation)
 		}
 		return
@@ -133,7 +133,7 @@ func (r *Replica) onPrepare(m *Message, v *Vote) {
 		old := have.body.(*Vote)
 		switch {
 		case old.View == v.View && old.Digest != v.Digest:
-			r.accuse(m.Author(), ReasonEquivocation, have.Frame, m.Frame)
+			r.accuse(equivocation(m.Author(), have.Frame, m.Frame))
 			return
 		case old.View >= v.View:
 			r.ignore(m, ReasonDuplicate)
@@ -210,7 +210,7 @@ func (r *Replica) tryVote(s *slot) {
 	v := *s.proposal.body.(*Vote)
 	b := r.content(v.Digest, s.proposal.Author())
 	if r.store.bad(v.Digest) {
-		r.badBatch(s)
+		r.badBatch(s, r.oversized(v.Digest)...)
 		return
 	}
 	if b == nil || r.abstains(s.seq) {

@@ -76,13 +76,13 @@ func decodeBody(c *Config, r *wire.Reader, f *wire.Frame) any {
 	case KindFetch:
 		return &Fetch{Digests: decodeDigests(r, MaxFetch)}
 	case KindProbe:
-		return &Probe{Nonce: r.U64()}
+		return &Probe{Nonce: r.U64(), Wanted: decodeDigests(r, MaxWanted)}
 	case KindStateFetch:
 		return decodeStateFetch(r)
 	case KindStateBlob:
 		return decodeStateBlob(r)
 	case KindReport:
-		return decodeReport(r)
+		return decodeReport(c, r)
 	case KindRead:
 		return decodeRead(r)
 	default:

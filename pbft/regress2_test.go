@@ -262,7 +262,7 @@ func TestSparePrepareConvicts(t *testing.T) {
 		t.Fatal("a prepare against the certificate is not wanted")
 	}
 	r.Step(Received{2, other}, &e)
-	if len(r.evidence) != 1 || r.evidence[0].Culprit != 3 || !r.evidence[0].Convicts(w.cfg, NewOpener(w.cfg, auth.Ed25519{})) {
-		t.Fatalf("I6: no evidence of two prepares by one author: %+v", r.evidence)
+	if len(e.Accused) != 1 || e.Accused[0].Culprit != 3 || NewOpener(w.cfg, auth.Ed25519{}).Verify(e.Accused[0]) != nil {
+		t.Fatalf("I6: no evidence of two prepares by one author: %+v", e.Accused)
 	}
 }

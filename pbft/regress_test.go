@@ -199,13 +199,12 @@ func TestReportFitsAFrame(t *testing.T) {
 		r.wantedNew = nil
 		give(p, build(p, v, 3, vc.Digest()))
 	}
-	size := 0
-	for _, ev := range r.evidence {
-		size += len(ev.First.Raw())
-		if ev.Second != nil {
-			size += len(ev.Second.Raw())
-		}
-		t.Logf("culprit %d %v", ev.Culprit, ev.Reason)
+	size, book, probe := 0, NewBook(w.cfg), &Probe{Nonce: 1}
+	for _, x := range e.Accused {
+		size += x.size()
+		book.Add(x)
+		probe.Wanted = append(probe.Wanted, x.ID())
+		t.Logf("culprit %d %v", x.Culprit, x.Charge)
 	}
 	t.Logf("evidence %d bytes, MaxFrame %d", size, wire.MaxFrame)
 	defer func() {
@@ -213,7 +212,9 @@ func TestReportFitsAFrame(t *testing.T) {
 			t.Fatalf("a probe crashes a correct replica: %v", x)
 		}
 	}()
-	r.Report(1).Frame(w.cfg, 0)
+	report := r.Report(1)
+	book.Answer(probe, report)
+	report.Frame(w.cfg, 0)
 }
 
 // a view-change of a group of 64.

@@ -89,7 +89,6 @@ type Replica struct {
 	counter   uint64
 	statusAt  Ticks // next status, 0: none
 	statusGap Ticks
-	evidence  []Evidence // newest last, at most maxReport, one per culprit and reason
 }
 
 // peer is what is known of another replica. None of it is trusted alone.
@@ -186,8 +185,6 @@ func (r *Replica) Step(in Input, out *Effects) {
 		r.onRooted(in.Checkpoint)
 	case Installed:
 		r.onInstalled(in)
-	case Lied:
-		r.accuse(in.Peer, ReasonState, in.Frame, nil)
 	case LinkUp:
 		r.ask(in.Peer)
 	case Reading:
@@ -362,9 +359,9 @@ func (r *Replica) signed(kind Kind, body []byte) *wire.Frame {
 	return wire.EncodeSigned(r.cfg.header(kind, r.self), body, r.sign.Sign)
 }
 
-// Report says where the replica stands and whom it accuses. nonce is the probe's.
+// Report says where the replica stands. nonce is the probe's.
 func (r *Replica) Report(nonce uint64) *Report {
-	p := &Report{Nonce: nonce, View: r.view, Active: r.active, Stable: r.stable.seq(), Executed: r.ordered, Evidence: r.evidence}
+	p := &Report{Nonce: nonce, View: r.view, Active: r.active, Stable: r.stable.seq(), Executed: r.ordered}
 	switch {
 	case r.behind:
 		p.State = "repairing: fetches the state from others"

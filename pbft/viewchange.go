@@ -69,7 +69,7 @@ func (r *Replica) onViewChange(m *Message, c *ViewChange) {
 	}
 	if have := r.changes[author]; have != nil {
 		if have.View == c.View && have.frame.Digest() != m.Frame.Digest() {
-			r.accuse(author, ReasonBadChange, have.frame, m.Frame)
+			r.accuse(equivocation(author, have.frame, m.Frame))
 			return
 		}
 		if have.View >= c.View {

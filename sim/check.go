@@ -29,6 +29,7 @@ type checker struct {
 	latest    []string    // newest value written, by key
 	writes    [][]written // what keys became, by key, in the order of execution
 	marks     map[string]int
+	court     court
 }
 
 // place is where an operation executed.
@@ -48,7 +49,7 @@ type ballot struct {
 
 func newChecker(w *World) checker {
 	return checker{w: w, tokens: map[string]int{}, places: map[string]place{}, roots: map[uint64]wire.Digest{}, votes: map[ballot][32]byte{},
-		views: map[pbft.View]bool{}, latest: make([]string, w.plan.keys), writes: make([][]written, w.plan.keys), marks: map[string]int{}}
+		views: map[pbft.View]bool{}, latest: make([]string, w.plan.keys), writes: make([][]written, w.plan.keys), marks: map[string]int{}, court: newCourt(w)}
 }
 
 // issue enters an operation into the history.
@@ -127,6 +128,9 @@ func (k *checker) event(n *node, e pbft.Event) {
 	switch e.Kind {
 	case pbft.EventIgnored:
 		w.mark("ignored: " + e.Reason.String())
+		if e.Reason == pbft.ReasonUnproven && w.nodes[e.Peer].correct() {
+			w.violate(n, "I6", "would accuse the correct replica "+strconv.Itoa(e.Peer)+" of what its frames do not show")
+		}
 	case pbft.EventCommitted, pbft.EventReplayed:
 		for len(k.committed) <= int(e.Seq) {
 			k.committed = append(k.committed, wire.Digest{1})
@@ -143,9 +147,6 @@ func (k *checker) event(n *node, e pbft.Event) {
 		k.views[e.View] = true
 	case pbft.EventEvidence:
 		w.mark("evidence: " + e.Reason.String())
-		if w.nodes[e.Peer].correct() {
-			w.violate(n, "I6", "accuses the correct replica "+strconv.Itoa(e.Peer)+": "+e.Reason.String())
-		}
 	case pbft.EventLeft:
 		w.mark("left: " + e.Reason.String())
 	case pbft.EventBehind, pbft.EventRelayed, pbft.EventInstalled:
@@ -162,6 +163,7 @@ func (k *checker) sent(n *node, f *wire.Frame) {
 	}
 	k.last = f
 	k.durable(n, f)
+	k.court.prosecute(f)
 	switch kind := pbft.Kind(f.Kind); kind {
 	case pbft.KindCommit:
 		v := vote(f)
@@ -297,6 +299,7 @@ func (k *checker) finish() {
 			w.violate(n, "I9", "stands at "+strconv.Itoa(int(r.Executed))+", others at "+strconv.Itoa(int(top)))
 		}
 	}
+	k.court.close()
 	k.linearizable()
 }
 

@@ -45,6 +45,7 @@ func (w *World) transmit(from *node, id int, f *wire.Frame) {
 	if id < 0 || id >= w.plan.n || id == from.id {
 		return
 	}
+	w.check.court.noted(f)
 	twin := 0
 	for _, to := range w.nodes {
 		if to.id != id {
@@ -213,6 +214,7 @@ func (w *World) replay() {
 
 // ask sends a client's frame to every node.
 func (w *World) ask(c *client, f *wire.Frame) {
+	w.check.court.noted(f)
 	for _, n := range w.nodes {
 		if w.phase == chaos && w.plan.drop > 0 && w.c.Chance(w.plan.drop, 10_000) {
 			continue

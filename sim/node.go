@@ -28,6 +28,7 @@ type node struct {
 	disk  *disk
 	host  *host.Host
 	seen  *memory
+	book  []*pbft.Evidence // what it recorded, in every life
 
 	up      bool
 	boot    uint32 // counts starts: events of an earlier life are void
@@ -102,7 +103,8 @@ func (n *node) start(create bool) {
 	n.partial = ok && record[len(record)-1] == 1
 	o := host.Options{Config: w.cfg, Self: n.id, Signer: w.signers[n.id], Verifier: w.verifier, Machine: n, Log: n.disk,
 		Store: store{n.rows, n}, Outbox: n.outbox(), Allowed: w.allowed, Event: n.event, Sessions: w.plan.sessions,
-		Beside: n.beside, Journal: w.plan.journal, Archive: w.plan.archive}
+		Beside: n.beside, Journal: w.plan.journal, Archive: w.plan.archive,
+		Evidence: n.book, Record: n.recorded}
 	rec := host.Recovery{Clean: create || log.Closed(), Boot: log.Boot(), Next: log.Next(),
 		Records: func(yield func([]byte) error) error {
 			for _, record := range records {
@@ -148,6 +150,7 @@ func (n *node) round(inside func()) {
 		}
 		n.w.delivered++
 		n.w.note(evRound, n.slot, a.from.Replica, f)
+		n.w.check.court.heard(n, f)
 		n.host.Receive(a.from, f)
 	}
 	n.inbox = n.inbox[:0]
@@ -375,6 +378,11 @@ func (n *node) Execute(rows machine.Rows, call machine.Call) []byte {
 }
 
 func (n *node) event(e pbft.Event) { n.w.check.event(n, e) }
+
+func (n *node) recorded(e *pbft.Evidence, dropped []wire.Digest) {
+	n.book = append(slices.DeleteFunc(n.book, func(x *pbft.Evidence) bool { return slices.Contains(dropped, x.ID()) }), e)
+	n.w.check.court.record(n, e)
+}
 
 // store is the rows of a node, under the checkers' eyes.
 type store struct {

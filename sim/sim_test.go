@@ -44,6 +44,20 @@ func TestAdversaries(t *testing.T) {
 	}
 }
 
+// TestLiarsAreOnRecord: without any other fault, whoever signs two stories, or a
+// false root, is recorded with proof [I6].
+func TestLiarsAreOnRecord(t *testing.T) {
+	for kind, shows := range map[string]string{"equivocate": "two stories, on record", "lie": "evidence: checkpoint differs from the stable one"} {
+		for seed := uint64(1); seed <= 8; seed++ {
+			r := Run(seed, Options{Byzantine: kind, Primary: seed%2 == 0, Calm: true, Messages: 3000})
+			must(t, r)
+			if !slices.Contains(r.Marks, shows) {
+				t.Errorf("I6: seed %d: not marked %q: %v", seed, shows, r.Marks)
+			}
+		}
+	}
+}
+
 func TestUnknownBehaviour(t *testing.T) {
 	if _, err := Behaviour("polite", nil, 0, nil, nil); err == nil || !strings.Contains(err.Error(), "polite") {
 		t.Errorf("error %v does not name the behaviour", err)

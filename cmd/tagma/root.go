@@ -216,7 +216,7 @@ Exit codes: 0 done; 1 failed, definitely not done; 2 usage; 3 outcome unknown;
 	}
 	root.PersistentFlags().StringVarP(&a.format, "write-out", "w", "simple", "output `format`: simple, json, table or fields")
 	root.AddCommand(a.initCmd(), a.startCmd(), a.demoCmd(), a.putCmd(), a.getCmd(), a.delCmd(), a.txnCmd(),
-		a.compactionCmd(), a.loadCmd(), a.dumpCmd(), a.statusCmd(), a.benchCmd(), a.simCmd(), a.configCmd(), a.versionCmd())
+		a.compactionCmd(), a.loadCmd(), a.dumpCmd(), a.statusCmd(), a.evidenceCmd(), a.benchCmd(), a.simCmd(), a.configCmd(), a.versionCmd())
 	return root
 }
 

@@ -56,7 +56,7 @@ func survey(ctx context.Context, c *client.Client, timeout time.Duration) status
 	cfg := c.Config()
 	read := kv.Range{Interval: everything, Limit: 1}.Encode()
 	var g groupStatus
-	var known [][]string
+	lied := make([]bool, len(cfg.Members))
 	for range surveys {
 		asking, cancel := context.WithTimeout(ctx, timeout)
 		answers := c.Survey(asking, read, read)
@@ -64,11 +64,12 @@ func survey(ctx context.Context, c *client.Client, timeout time.Duration) status
 		probing, cancel := context.WithTimeout(ctx, min(timeout, time.Second))
 		probes := c.Probe(probing)
 		cancel()
-		g = judge(cfg, answers, probes, known)
-		known = known[:0]
+		gathering, cancel := context.WithTimeout(ctx, timeout)
+		exhibits := c.Evidence(gathering, probes)
+		cancel()
+		g = judge(cfg, answers, probes, exhibits, lied)
 		again := false
 		for _, r := range g.Replicas {
-			known = append(known, r.Evidence)
 			again = again || r.Verdict == verdictSlow
 		}
 		if !again || ctx.Err() != nil {

@@ -2,11 +2,11 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/tagma-db/tagma/auth"
 	"github.com/tagma-db/tagma/client"
 	"github.com/tagma-db/tagma/pbft"
 	"github.com/tagma-db/tagma/quorum"
@@ -52,25 +52,28 @@ type replicaStatus struct {
 	Verdict  string   `json:"verdict"`
 	Reason   string   `json:"reason"`
 	Lag      uint64   `json:"lag"`      // slots that it has executed less than the group
-	Evidence []string `json:"evidence"` // what shows that it lies, sorted
+	Evidence []string `json:"evidence"` // what shows that it lies
 }
 
 // judge makes verdicts from what was asked of all replicas: two operations
-// that each had to answer, and a report. Nothing else is known here: not what
-// a demo told its nodes, and no replica's word alone convicts another. known
-// is evidence from before, by replica; it may be nil.
-func judge(cfg *pbft.Config, answers [][]client.Answer, probes []client.Probe, known [][]string) groupStatus {
+// that each had to answer, a report, and the evidence that they hold. Nothing
+// else is known here: not what a demo told its nodes, and no replica's word
+// alone convicts another. lied says whose answers were wrong, by replica, here
+// or before; judge adds to it.
+func judge(cfg *pbft.Config, answers [][]client.Answer, probes []client.Probe, exhibits []client.Exhibit, lied []bool) groupStatus {
 	n := cfg.Size()
 	g := groupStatus{Group: cfg.Group, N: int(n), F: n.F()}
-	evidence := collect(cfg, probes)
-	for id := range known {
-		evidence[id] = append(evidence[id], known[id]...)
-	}
 	alive := false // the group answers
 	for _, round := range answers {
 		agreed, liars := client.Agreed(round, n.Weak())
 		alive = alive || agreed != nil
 		for _, id := range liars {
+			lied[id] = true
+		}
+	}
+	evidence := collect(cfg, exhibits)
+	for id, bad := range lied {
+		if bad {
 			evidence[id] = append(evidence[id], "its replies differ from those of f+1 others")
 		}
 	}
@@ -86,11 +89,7 @@ func judge(cfg *pbft.Config, answers [][]client.Answer, probes []client.Probe, k
 	g.Primary = cfg.Primary(pbft.View(g.View))
 	bad := 0
 	for id, p := range probes {
-		slices.Sort(evidence[id])
-		r := replicaStatus{ID: id, Role: "backup", Evidence: slices.Compact(evidence[id])}
-		if r.Evidence == nil {
-			r.Evidence = []string{}
-		}
+		r := replicaStatus{ID: id, Role: "backup", Evidence: append([]string{}, evidence[id]...)}
 		if id == g.Primary {
 			r.Role = "primary"
 		}
@@ -168,42 +167,56 @@ func vouched(numbers []uint64, n quorum.Size) uint64 {
 	return numbers[at]
 }
 
-// collect sorts the evidence in all reports by culprit. Signed contradictions
-// count wherever they come from; other accusations only from f+1 replicas, of
-// which one is correct.
-func collect(cfg *pbft.Config, probes []client.Probe) [][]string {
+// collect counts the evidence by accused and charge. Proven items count
+// whoever holds them; others only once f+1 replicas hold some against one and
+// the same: one of them is correct.
+func collect(cfg *pbft.Config, exhibits []client.Exhibit) [][]string {
 	out := make([][]string, len(cfg.Members))
-	type charge struct {
-		culprit int
-		reason  pbft.Reason
-	}
-	accusers := map[int]*quorum.Set{}
-	charges := map[charge]bool{}
-	opener := pbft.NewOpener(cfg, auth.Ed25519{})
-	for id, p := range probes {
-		if p.Report == nil {
-			continue
-		}
-		for i := range p.Report.Evidence {
-			e := &p.Report.Evidence[i]
-			if e.Culprit < 0 || e.Culprit >= len(out) || e.Culprit == id {
+	for id := range out {
+		var accusers quorum.Set
+		witnessed := 0
+		counts := map[pbft.Charge]int{}
+		for i := range exhibits {
+			x := &exhibits[i]
+			if x.Culprit != id {
 				continue
 			}
-			if e.Convicts(cfg, opener) {
-				out[e.Culprit] = append(out[e.Culprit], e.Reason.String()+", proven by two frames that it signed")
+			if x.Proven() {
+				counts[x.Charge]++
+			}
+			if x.Charge.Signed() {
 				continue
 			}
-			if accusers[e.Culprit] == nil {
-				accusers[e.Culprit] = new(quorum.Set)
+			witnessed++
+			for _, by := range x.Seen {
+				if by != id {
+					accusers.Add(by)
+				}
 			}
-			accusers[e.Culprit].Add(id)
-			charges[charge{e.Culprit, e.Reason}] = true
 		}
-	}
-	for c := range charges {
-		if accusers[c.culprit].Len() >= cfg.Size().Weak() {
-			out[c.culprit] = append(out[c.culprit], fmt.Sprintf("%s, says more than f replicas", c.reason))
+		for _, charge := range slices.Sorted(maps.Keys(counts)) {
+			out[id] = append(out[id], fmt.Sprintf("%s, proven by what it signed (%s)", charge, items(counts[charge])))
+		}
+		if accusers.Len() >= cfg.Size().Weak() {
+			out[id] = append(out[id], fmt.Sprintf("junk on its links, say replicas %v (%s)", members(accusers), items(witnessed)))
 		}
 	}
 	return out
+}
+
+func items(n int) string {
+	if n == 1 {
+		return "1 item"
+	}
+	return fmt.Sprintf("%d items", n)
+}
+
+// members are the replicas of a set, ascending.
+func members(s quorum.Set) (ids []int) {
+	for id := range quorum.MaxN {
+		if s.Has(id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }

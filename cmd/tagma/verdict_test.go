@@ -21,10 +21,12 @@ type group struct {
 	signers []auth.Signer
 	answers [][]client.Answer
 	probes  []client.Probe
+	items   []client.Exhibit
+	lied    []bool
 }
 
 func newGroup() *group {
-	g := &group{cfg: &pbft.Config{Params: pbft.Defaults()}, answers: make([][]client.Answer, 2)}
+	g := &group{cfg: &pbft.Config{Params: pbft.Defaults()}, answers: make([][]client.Answer, 2), lied: make([]bool, 4)}
 	for id := range 4 {
 		s := auth.NewSigner(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{byte(id + 1)}, 32)))
 		g.signers = append(g.signers, s)
@@ -47,10 +49,21 @@ func (g *group) prepare(id int, digest byte) *wire.Frame {
 	return wire.EncodeSigned(h, w.B, g.signers[id].Sign)
 }
 
-func (g *group) accuse(by, culprit int, first, second *wire.Frame) {
-	r := g.probes[by].Report
-	r.Evidence = append(r.Evidence, pbft.Evidence{Culprit: culprit, Reason: pbft.ReasonEquivocation, First: first, Second: second})
+// accuse makes an item that a replica shows: proven, if signed.
+func (g *group) accuse(by int, e *pbft.Evidence) {
+	g.items = append(g.items, client.Exhibit{EvidenceRef: e.Ref(), Seen: []int{by}, Item: e})
 }
+
+// charge is evidence of two frames in the order that its form demands.
+func charge(culprit int, a, b *wire.Frame) *pbft.Evidence {
+	x, y := a.Digest(), b.Digest()
+	if bytes.Compare(x[:], y[:]) > 0 {
+		a, b = b, a
+	}
+	return &pbft.Evidence{Charge: pbft.ChargeEquivocation, Culprit: culprit, Frames: []*wire.Frame{a, b}}
+}
+
+func (g *group) judge() groupStatus { return judge(g.cfg, g.answers, g.probes, g.items, g.lied) }
 
 func (g *group) lose(id int) {
 	for i := range g.answers {
@@ -75,20 +88,20 @@ func TestJudge(t *testing.T) {
 		{"mute", func(g *group) { g.lose(2) }, [4]string{"ok", "ok", "silent", "ok"}, "answers nothing", 0},
 		{"another result", func(g *group) { g.answers[1][3].Reply.Digest[0] = 1 }, [4]string{"ok", "ok", "ok", "lying"}, "differ from those of f+1", 0},
 		{"another slot", func(g *group) { g.answers[0][0].Reply.Seq = 9 }, [4]string{"lying", "ok", "ok", "ok"}, "differ", 0},
-		{"signed evidence from one", func(g *group) { g.accuse(1, 2, g.prepare(2, 1), g.prepare(2, 2)) },
-			[4]string{"ok", "ok", "lying", "ok"}, "equivocation, proven by two frames that it signed", 0},
-		{"the same frame twice is none", func(g *group) { g.accuse(1, 2, g.prepare(2, 1), g.prepare(2, 1)) },
-			[4]string{"ok", "ok", "ok", "ok"}, "", 1},
-		{"frames of another are none", func(g *group) { g.accuse(1, 2, g.prepare(3, 1), g.prepare(3, 2)) },
-			[4]string{"ok", "ok", "ok", "ok"}, "", 1},
-		{"a word from one is none", func(g *group) { g.accuse(1, 2, g.prepare(2, 1), nil) }, [4]string{"ok", "ok", "ok", "ok"}, "", 1},
+		{"signed evidence from one", func(g *group) { g.accuse(1, charge(2, g.prepare(2, 1), g.prepare(2, 2))) },
+			[4]string{"ok", "ok", "lying", "ok"}, "equivocation, proven by what it signed (1 item)", 0},
+		{"an item that nobody shows is none", func(g *group) {
+			g.accuse(1, charge(2, g.prepare(2, 1), g.prepare(2, 2)))
+			g.items[0].Item = nil
+		}, [4]string{"ok", "ok", "ok", "ok"}, "", 1},
+		{"a word from one is none", func(g *group) { g.accuse(1, pbft.Junk(2, g.prepare(2, 1))) }, [4]string{"ok", "ok", "ok", "ok"}, "", 1},
 		{"a word from f+1", func(g *group) {
-			g.accuse(1, 2, g.prepare(2, 1), nil)
-			g.accuse(3, 2, g.prepare(2, 1), nil)
-		}, [4]string{"ok", "ok", "lying", "ok"}, "says more than f replicas", 0},
+			g.accuse(1, pbft.Junk(2, g.prepare(2, 1)))
+			g.accuse(3, pbft.Junk(2, g.prepare(2, 2)))
+		}, [4]string{"ok", "ok", "lying", "ok"}, "junk on its links, say replicas [1 3] (2 items)", 0},
 		{"a word on itself is none", func(g *group) {
-			g.accuse(2, 2, g.prepare(2, 1), nil)
-			g.accuse(3, 2, g.prepare(2, 1), nil)
+			g.accuse(2, pbft.Junk(2, g.prepare(2, 1)))
+			g.accuse(3, pbft.Junk(2, g.prepare(2, 1)))
 		}, [4]string{"ok", "ok", "ok", "ok"}, "", 1},
 		{"repairing", func(g *group) {
 			g.probes[1].Report.State = "repairing: needs state transfer"
@@ -114,7 +127,7 @@ func TestJudge(t *testing.T) {
 	} {
 		g := newGroup()
 		c.change(g)
-		s := judge(g.cfg, g.answers, g.probes, nil)
+		s := g.judge()
 		first := ""
 		for id, r := range s.Replicas {
 			if r.Verdict != c.verdict[id] {
@@ -137,7 +150,7 @@ func TestStatusIsPrintable(t *testing.T) {
 	g.probes[3].Report.State = "\r\x1b[2K3  127.0.0.1:4  backup  ok\x1b[8m\u009b1m"
 	g.lose(2)
 	g.probes[2].Connected, g.probes[2].Failure = false, "refused: \x1b]0;title\a"
-	s := statusReport{Groups: []groupStatus{judge(g.cfg, g.answers, g.probes, nil)}}
+	s := statusReport{Groups: []groupStatus{g.judge()}}
 	genesis := &client.Genesis{Nodes: make([]client.GenesisNode, 4)}
 	for _, format := range []string{"simple", "json"} {
 		var out bytes.Buffer
@@ -156,9 +169,11 @@ func TestStatusIsPrintable(t *testing.T) {
 
 func TestJudgeRemembers(t *testing.T) {
 	g := newGroup()
-	s := judge(g.cfg, g.answers, g.probes, [][]string{nil, {"seen before"}, nil, nil})
-	if s.Replicas[1].Verdict != verdictLying || s.Replicas[1].Reason != "seen before" {
-		t.Errorf("%+v", s.Replicas[1])
+	g.answers[1][3].Reply.Digest[0] = 1
+	g.judge()
+	g.answers[1][3].Reply.Digest[0], g.answers[0][1].Reply.Digest[0] = 0, 1
+	if s := g.judge(); s.Replicas[1].Verdict != verdictLying || s.Replicas[3].Verdict != verdictLying {
+		t.Errorf("%+v", s.Replicas)
 	}
 }
 
@@ -166,7 +181,7 @@ func TestJudgeRemembers(t *testing.T) {
 func TestStatusJSON(t *testing.T) {
 	g := newGroup()
 	g.answers[1][3].Reply.Digest[0] = 1
-	text, err := json.Marshal(statusReport{Format: 1, Cluster: "c", Groups: []groupStatus{judge(g.cfg, g.answers, g.probes, nil)}})
+	text, err := json.Marshal(statusReport{Format: 1, Cluster: "c", Groups: []groupStatus{g.judge()}})
 	if err != nil {
 		t.Fatal(err)
 	}
