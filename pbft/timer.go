@@ -51,11 +51,8 @@ func (r *Replica) requestTimer() {
 		return
 	}
 	e, age := r.oldestAdmissible(), r.age()
-	if e != nil && !e.relayed && age >= r.timeout/2 {
-		e.relayed = true
-		r.eager(ToAll, e.request.frame)
-		r.ask(ToAll)
-		r.event(Event{Kind: EventRelayed, Peer: -1, View: r.view})
+	if age >= r.timeout/2 {
+		r.relay(e)
 	}
 	if r.provablyBehind() || age < r.timeout {
 		return
@@ -64,6 +61,17 @@ func (r *Replica) requestTimer() {
 	if idle >= r.timeout || e != nil && e.passed > 2 {
 		r.leave(r.view+1, ReasonTimeout)
 	}
+}
+
+// relay sends the oldest pending request to all, once.
+func (r *Replica) relay(e *entry) {
+	if e == nil || e.relayed {
+		return
+	}
+	e.relayed = true
+	r.eager(ToAll, e.request.frame)
+	r.ask(ToAll)
+	r.event(Event{Kind: EventRelayed, Peer: -1, View: r.view})
 }
 
 // age is how long the oldest of what waits has waited.
@@ -114,6 +122,7 @@ func (r *Replica) viewTimer() {
 	}
 	if r.change != nil && r.now >= r.resendAt {
 		r.send(ToAll, r.change.frame)
+		r.relay(r.oldestAdmissible()) // the others may be well in their view, and not know it
 		r.resendWait = min(2*r.resendWait, r.p.StatusMax)
 		r.resendAt = r.now + r.resendWait
 	}
