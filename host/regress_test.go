@@ -95,3 +95,24 @@ func TestNoReplyFromRowsThatFailed(t *testing.T) {
 		t.Fatalf("I5: after the store failed a reply left: %v, result %q, right is %q", p.Status, p.Result, "ab")
 	}
 }
+
+// TestWhatIsRepeatedIsSynced: what is sent again asks for no sync, but may stand
+// behind a vote whose record starts none (D3): it must not wait for ever.
+func TestWhatIsRepeatedIsSynced(t *testing.T) {
+	l := newLone(t)
+	f := l.request(1, 1, 0, "a")
+	l.host.eff.Records = append(l.host.eff.Records, []byte("a vote"))
+	l.host.apply()
+	if l.host.NeedsSync() {
+		t.Fatal("a record alone starts a sync")
+	}
+	l.host.eff.Sends = append(l.host.eff.Sends, pbft.Send{To: pbft.ToAll, Frame: f})
+	l.host.apply()
+	if l.host.Waiting() != 1 || !l.host.NeedsSync() {
+		t.Fatalf("I9: %d frames wait for a sync that nobody starts", l.host.Waiting())
+	}
+	l.host.Synced(uint64(len(l.log.records)))
+	if l.host.Waiting() != 0 {
+		t.Fatal("the frame still waits")
+	}
+}
