@@ -28,8 +28,7 @@ const (
 const defaultJournal = 16 << 20
 
 func slotKey(space byte, group, slot uint64) []byte {
-	key := binary.BigEndian.AppendUint64([]byte{space}, group)
-	return binary.BigEndian.AppendUint64(key, slot)
+	return binary.BigEndian.AppendUint64(spaceKey(space, group), slot)
 }
 
 // nodeStore is the saved nodes of a group; it may be used beside the host.
@@ -39,8 +38,7 @@ type nodeStore struct {
 }
 
 func (s nodeStore) key(d wire.Digest) []byte {
-	key := append(make([]byte, 0, 1+8+32), spaceNode)
-	return append(binary.BigEndian.AppendUint64(key, s.group), d[:]...)
+	return append(spaceKey(spaceNode, s.group), d[:]...)
 }
 
 // Load implements merkle.Store.
@@ -215,7 +213,7 @@ func (h *Host) setSaved(boundary uint64, roots []plotRoot) {
 	var w wire.Writer
 	w.U64(boundary)
 	encodeRoots(&w, roots)
-	h.o.Store.Set(binary.BigEndian.AppendUint64([]byte{spaceSaved}, h.cfg.Group), w.B)
+	h.o.Store.Set(spaceKey(spaceSaved, h.cfg.Group), w.B)
 	h.savedAt = boundary
 }
 
@@ -309,7 +307,7 @@ func (h *Host) dropStale() {
 func (h *Host) loadTrees() error {
 	store, group := h.o.Store, h.cfg.Group
 	h.changes, h.keeper = changes{}, keeper{nodes: nodeStore{store, group}}
-	if value, ok := store.Get(binary.BigEndian.AppendUint64([]byte{spaceSaved}, group)); ok {
+	if value, ok := store.Get(spaceKey(spaceSaved, group)); ok {
 		r := wire.NewReader(value)
 		h.savedAt = r.U64()
 		roots := decodeRoots(&r)

@@ -35,8 +35,9 @@ type groupState struct {
 	partial  bool   // a state is being installed: rows are of no one slot
 }
 
-func groupKey(group uint64) []byte {
-	return binary.BigEndian.AppendUint64([]byte{spaceGroup}, group)
+// spaceKey is the key of a group's one row in a space, and the prefix of others.
+func spaceKey(space byte, group uint64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{space}, group)
 }
 
 func (g *groupState) encode() []byte {
@@ -57,7 +58,7 @@ func decodeState(b []byte) (g groupState, err error) {
 }
 
 func (h *Host) loadState() (err error) {
-	value, ok := h.o.Store.Get(groupKey(h.cfg.Group))
+	value, ok := h.o.Store.Get(spaceKey(spaceGroup, h.cfg.Group))
 	if !ok {
 		if h.o.Store.Applied() != 0 {
 			return errors.New("the row store holds rows but not this group's record: it belongs to another group")
@@ -91,7 +92,7 @@ func (h *Host) execute(o *pbft.Ordered) {
 		h.journal += len(journal)
 		maps.Copy(h.changes, t.changes)
 	}
-	h.o.Store.Set(groupKey(group), g.encode())
+	h.o.Store.Set(spaceKey(spaceGroup, group), g.encode())
 	h.o.Store.Commit(g.seq)
 	if boundary {
 		h.checkpoint(true, false)

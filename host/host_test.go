@@ -47,6 +47,7 @@ type lone struct {
 	wall    int64
 	boot    uint64
 	now     pbft.Ticks
+	journal int
 }
 
 func newLone(t *testing.T) *lone {
@@ -80,7 +81,7 @@ func (l *lone) open(clean bool) {
 	l.now = 0
 	records := l.log.records
 	h, err := Open(Options{Config: l.cfg, Self: 0, Signer: l.replica, Verifier: auth.Ed25519{}, Machine: l.machine,
-		Store: l.rows, Log: &l.log, Outbox: l, Sessions: l.limits,
+		Store: l.rows, Log: &l.log, Outbox: l, Sessions: l.limits, Journal: l.journal,
 		Allowed: func(k auth.PublicKey) bool { return k == l.client.Public() },
 	}, Recovery{Clean: clean, Boot: l.boot, Next: uint64(len(records) + 1), Records: func(yield func([]byte) error) error {
 		for _, r := range records {

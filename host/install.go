@@ -19,7 +19,7 @@ func (t *transfer) fetchRows() bool {
 	for len(t.missing) > 0 {
 		a, items, size := &ask{part: pbft.StateRows}, []pbft.StateItem(nil), 0
 		for _, row := range t.missing {
-			if size += int(min(row.Length, askSize)); len(items) == pbft.MaxFetch || len(items) > 0 && size > askSize {
+			if size += len(row.Key) + int(min(row.Length, askSize)); len(items) == pbft.MaxFetch || len(items) > 0 && size > askSize {
 				break
 			}
 			a.rows, items = append(a.rows, row), append(items, pbft.StateItem{Key: row.Key})
@@ -113,7 +113,7 @@ func (t *transfer) touch() {
 	g := &t.h.state
 	if !g.partial {
 		g.partial = true
-		t.h.o.Store.Set(groupKey(t.h.cfg.Group), g.encode())
+		t.h.o.Store.Set(spaceKey(spaceGroup, t.h.cfg.Group), g.encode())
 	}
 }
 
@@ -178,7 +178,7 @@ func (t *transfer) install() {
 	}
 	h.setSaved(t.record.boundary, t.head.roots)
 	h.state = t.record
-	store.Set(groupKey(group), h.state.encode())
+	store.Set(spaceKey(spaceGroup, group), h.state.encode())
 	store.Commit(h.state.seq)
 	if h.keeper.base, err = openForest(t.head.roots, h.keeper.nodes); err != nil {
 		h.fail(err)

@@ -13,7 +13,7 @@ import (
 const (
 	askEach     = 2         // fetches of one source under way
 	askTime     = 100       // ticks until another is asked
-	askSize     = 128 << 10 // bytes of values in one fetch, or one value
+	askSize     = 128 << 10 // bytes of keys and values in one fetch, or one row
 	nodeWindow  = 256       // nodes asked for at a time
 	rowWindow   = 512       // rows known to be missing and not fetched yet
 	chunkRows   = 256       // rows compared at a time
@@ -256,17 +256,17 @@ func (t *transfer) askNodes(wanted []wire.Digest) {
 		}
 	}
 	stands := t.fetch.Stands()
-	a, items := &ask{part: pbft.StateNodes}, []pbft.StateItem(nil)
+	a, items, size := &ask{part: pbft.StateNodes}, []pbft.StateItem(nil), 0
 	for i, d := range wanted {
 		if asked[d] {
 			continue
 		}
 		a.nodes, items = append(a.nodes, d), append(items, pbft.StateItem{Level: stands[i].Level, Key: stands[i].Lo})
-		if len(items) == pbft.MaxFetch/2 {
+		if size += len(stands[i].Lo); len(items) == pbft.MaxFetch/2 || size > askSize {
 			if !t.ask(a, items) {
 				return
 			}
-			a, items = &ask{part: pbft.StateNodes}, nil
+			a, items, size = &ask{part: pbft.StateNodes}, nil, 0
 		}
 	}
 	if len(items) > 0 {

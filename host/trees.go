@@ -1,7 +1,6 @@
 package host
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"maps"
@@ -279,6 +278,3 @@ func decodeJournal(b []byte, into changes) (boundary bool, err error) {
 	}
 	return boundary, r.Done()
 }
-
-// successor is the least key above key.
-func successor(key []byte) []byte { return append(bytes.Clone(key), 0) }

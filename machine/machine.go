@@ -40,7 +40,8 @@ type Reader interface {
 type Rows interface {
 	// Get returns the value of key, and whether it is there.
 	Get(key []byte) (value []byte, ok bool)
-	// Set writes one row.
+	// Set writes one row. A key has at most 60 KiB; a longer one stops every
+	// replica.
 	Set(key, value []byte)
 	// Delete removes one row; it need not exist.
 	Delete(key []byte)

@@ -110,6 +110,7 @@ type state struct {
 	Accused  []int  `json:"accused"`
 	LogBytes int64  `json:"log_bytes"`
 	Waiting  int    `json:"waiting_for_sync"`
+	Fetched  uint64 `json:"fetched_bytes"` // of states, since the start
 }
 
 // state asks the loop; false if the node has stopped or does not answer.
@@ -118,7 +119,7 @@ func (n *Node) state(ctx context.Context) (s state, ok bool) {
 		r := n.host.Report()
 		s = state{Cluster: fmt.Sprintf("%x", n.cfg.Cluster[:]), Node: n.folder.id, Epoch: n.cfg.Epoch, View: uint64(r.View),
 			Active: r.Active, Primary: n.cfg.Primary(r.View), Stable: uint64(r.Stable), Executed: uint64(r.Executed),
-			State: r.State, LogBytes: n.log.Size(), Waiting: n.host.Waiting(), Accused: []int{}}
+			State: r.State, LogBytes: n.log.Size(), Waiting: n.host.Waiting(), Fetched: n.host.Transfers().Bytes, Accused: []int{}}
 		for _, ref := range r.Held {
 			s.Accused = append(s.Accused, ref.Culprit)
 		}

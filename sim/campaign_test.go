@@ -20,11 +20,11 @@ func env(name string, otherwise int) int {
 
 // statistics are what a number of runs show together.
 type statistics struct {
-	runs, failed, delivered, shaken, byzantine, primary, behind, operations int
-	healing, virtual                                                        int64
-	marks                                                                   map[string]int
-	first                                                                   []Result
-	busy                                                                    time.Duration
+	runs, failed, delivered, shaken, byzantine, primary, operations int
+	healing, virtual                                                int64
+	marks                                                           map[string]int
+	first                                                           []Result
+	busy                                                            time.Duration
 }
 
 func (s *statistics) add(r Result, took time.Duration) {
@@ -32,7 +32,6 @@ func (s *statistics) add(r Result, took time.Duration) {
 	s.busy += took
 	s.delivered += r.Delivered
 	s.operations += r.Operations
-	s.behind += r.Behind
 	s.virtual += r.Virtual
 	s.healing = max(s.healing, r.Healing)
 	if r.ViewChanges+r.Crashes > 0 {
@@ -56,7 +55,7 @@ func (s *statistics) add(r Result, took time.Duration) {
 // merge adds what other runs have shown.
 func (s *statistics) merge(o *statistics) {
 	s.runs, s.failed, s.delivered, s.operations = s.runs+o.runs, s.failed+o.failed, s.delivered+o.delivered, s.operations+o.operations
-	s.shaken, s.byzantine, s.primary, s.behind = s.shaken+o.shaken, s.byzantine+o.byzantine, s.primary+o.primary, s.behind+o.behind
+	s.shaken, s.byzantine, s.primary = s.shaken+o.shaken, s.byzantine+o.byzantine, s.primary+o.primary
 	s.healing, s.virtual, s.busy = max(s.healing, o.healing), s.virtual+o.virtual, s.busy+o.busy
 	s.first = append(s.first, o.first...)
 	for mark, n := range o.marks {
@@ -102,8 +101,8 @@ func (s *statistics) report(t *testing.T) {
 	per := func(n int) int { return n / max(s.runs, 1) }
 	t.Logf("%d runs, %d violations; a run: %d messages, %d operations, %d ms virtual; %d messages/s/core", s.runs, s.failed,
 		per(s.delivered), per(s.operations), int(s.virtual)/max(s.runs, 1), int(float64(s.delivered)/s.busy.Seconds()))
-	t.Logf("%d%% with a view change or a crash, %d%% Byzantine, %d%% with f Byzantine incl. the first primary; %d replicas left behind; slowest healing %d ms",
-		per(100*s.shaken), per(100*s.byzantine), per(100*s.primary), s.behind, s.healing)
+	t.Logf("%d%% with a view change or a crash, %d%% Byzantine, %d%% with f Byzantine incl. the first primary; slowest healing %d ms",
+		per(100*s.shaken), per(100*s.byzantine), per(100*s.primary), s.healing)
 }
 
 // TestCampaign makes SIM_RUNS runs from SIM_SEED on; none may break an

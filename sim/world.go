@@ -59,7 +59,6 @@ type Result struct {
 	Crashes     int    // processes that ended, and disks that lost power
 	Byzantine   int    // replicas
 	Primary     bool   // f are Byzantine, the first primary among them
-	Behind      int    // correct replicas that at the end waited for a state transfer
 	Operations  int    // completed
 	Healing     int64  // ms from the healing to the last completion
 	Virtual     int64  // ms
